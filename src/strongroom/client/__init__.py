@@ -1,0 +1,1 @@
+"""The client: asks a server that cannot read the question."""

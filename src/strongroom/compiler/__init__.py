@@ -1,0 +1,1 @@
+"""Decisions: `Graph` to `Plan` to program."""

@@ -1,0 +1,158 @@
+"""Plan: an immutable decision of how a graph will run under a protection.
+
+Data, not code: it is serialised as JSON, compared, signed with the package, and re-checked by
+every client. Nothing here computes; `compiler.linear` decides, `protections.fhe` runs.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from strongroom.models.output import OutputSpec
+from strongroom.models.rows import InputSpec
+
+Count = Annotated[int, msgspec.Meta(ge=1, le=2**40)]
+Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**60)]
+
+
+class LinearLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="linear"):
+    """A linear model by coefficients (docs/protocol.md).
+
+    A row of d columns is encoded as z = (x - centre) / half_width, so that the sample lies in
+    [-1, 1], and put into d coefficients; one product with a polynomial of reversed weights puts
+    all of its inner products into `outputs_per_ciphertext` coefficients.
+
+    Attributes:
+        columns: number of columns of the model.
+        outputs: number of score columns.
+        column_chunks: into how many ciphertexts a row is cut (1 unless it exceeds the ring).
+        outputs_per_ciphertext: how many scores of a row one result holds.
+        rows_per_ciphertext: how many rows one ciphertext holds.
+        centre, half_width: the public preprocessing, one value a column; half widths are powers
+            of two.
+        headroom: largest |z| for which no score can overflow.
+        input_limbs: number of primes of a request's ciphertexts.
+        sanitise_limbs: number of primes when the result is re-randomised and flooded; also that
+            of the public key that travels with a request.
+        response_limbs: number of primes of a response.
+        log_input_scale, log_weight_scale: base-2 logarithms; the product is the scale of scores.
+        flooding_log_sigma: base-2 logarithm of the server's flooding, at `sanitise_limbs`.
+        decryption_log_sigma: the same of the client's, at `response_limbs`.
+        log_output_step: decrypted scores are rounded to multiples of 2^this.
+    """
+
+    columns: Count
+    outputs: Count
+    column_chunks: Count
+    outputs_per_ciphertext: Count
+    rows_per_ciphertext: Count
+    centre: tuple[float, ...]
+    half_width: tuple[float, ...]
+    headroom: float
+    input_limbs: Count
+    sanitise_limbs: Count
+    response_limbs: Count
+    log_input_scale: int
+    log_weight_scale: int
+    flooding_log_sigma: float
+    decryption_log_sigma: float
+    log_output_step: int
+
+
+class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a plan predicts, for one row unless said otherwise; one thread.
+
+    Bytes are exact, times are estimates on the machine that planned.
+
+    Attributes:
+        server_milliseconds, client_milliseconds: engine time, without the network.
+        server_peak_bytes: extra memory of a worker while it answers a full request.
+        model_bytes: memory of the loaded model on the server.
+        secret_key_bytes, public_key_bytes: at rest at the client; inside a request.
+        evaluation_key_bytes: what a server must keep for a client; 0 for linear models.
+        request_bytes, response_bytes: one row.
+        rows_per_request: how many rows a request holds at most.
+        full_request_bytes, full_response_bytes: those of a full request.
+        score_error: bound on |protected - plain| score that holds but for about one row in 10^6.
+        precision_bits: bits that the largest score of the sample keeps above that error.
+    """
+
+    server_milliseconds: float
+    client_milliseconds: float
+    server_peak_bytes: Bytes
+    model_bytes: Bytes
+    secret_key_bytes: Bytes
+    public_key_bytes: Bytes
+    evaluation_key_bytes: Bytes
+    request_bytes: Bytes
+    response_bytes: Bytes
+    rows_per_request: Count
+    full_request_bytes: Bytes
+    full_response_bytes: Bytes
+    score_error: float
+    precision_bits: float
+
+
+Visibility = Literal["hidden", "visible", "hidden-while-computing"]
+
+
+class Guarantee(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The guarantee statement: who sees what, under which assumption. For programs and people.
+
+    Attributes:
+        protection: its name.
+        weights_from_server, inputs_from_server, outputs_from_server: what the machine that
+            serves can see.
+        weights_from_client: what an asker sees of the weights beyond what the answers say.
+        structure_visible: what of the model every client can read in the plan.
+        assumptions: under which all of this holds, one sentence each.
+        security: the column of the security table, "classical-128".
+        ring_degree, log_modulus: of the largest ciphertext or key modulus.
+        sanitising_bits: lambda; 0 if weights are not hidden from clients.
+        query_budget: number of responses after which ...
+        log_distance_after_budget: ... the base-2 logarithm of the statistical distance.
+        decryption_bits, decryption_queries: sizing of the decryption flooding.
+        queries_to_extract: how many chosen queries reveal the model through its answers alone.
+        training_data: what the answers may reveal of the training data.
+    """
+
+    protection: str
+    weights_from_server: Visibility
+    inputs_from_server: Visibility
+    outputs_from_server: Visibility
+    weights_from_client: Visibility
+    structure_visible: tuple[str, ...]
+    assumptions: tuple[str, ...]
+    security: str
+    ring_degree: int
+    log_modulus: float
+    sanitising_bits: int
+    query_budget: int
+    log_distance_after_budget: float
+    decryption_bits: int
+    decryption_queries: int
+    queries_to_extract: int
+    training_data: str
+
+
+class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How one model runs under one protection.
+
+    Attributes:
+        protection: "fhe".
+        parameters: identifier in the parameter catalogue.
+        layout: the packing and its numbers.
+        input, output: what rows go in, how scores become predictions.
+        guarantee: the guarantee statement.
+        costs: what it will cost.
+    """
+
+    protection: str
+    parameters: str
+    layout: LinearLayout
+    input: InputSpec
+    output: OutputSpec
+    guarantee: Guarantee
+    costs: Costs

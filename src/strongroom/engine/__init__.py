@@ -1,0 +1,1 @@
+"""Typed Python over the native core: parameters, keys, ciphertexts, evaluation."""

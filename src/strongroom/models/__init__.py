@@ -1,0 +1,1 @@
+"""Importers: from trained models of any framework to one typed `Graph`."""

@@ -1,0 +1,63 @@
+"""Graph: a model after import, a small typed subset of ONNX operators with shapes.
+
+Importers (`models.onnx_import`, `models.sklearn_import`) produce it, the compiler consumes it;
+nothing else of a framework travels further down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strongroom.models.output import OutputSpec
+from strongroom.models.rows import InputSpec
+
+Attribute = int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A named value. `shape` has None for the batch axis, which always comes first."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operator. `operator` is the ONNX name, with its domain in front where that is not
+    the default one: "MatMul", "ai.onnx.ml.Scaler"."""
+
+    operator: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Attribute]
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """An imported model.
+
+    Attributes:
+        name: for people; the estimator's or the file's.
+        tensors: the inputs, in order. Tabular models have one, shape (None, columns).
+        nodes: in topological order; ends in raw scores, before the link.
+        constants: initialisers by name.
+        scores: name of the tensor of raw scores, shape (None, outputs).
+        input: what rows the model takes.
+        output: how scores become predictions (the link runs at the client).
+    """
+
+    name: str
+    tensors: tuple[Tensor, ...]
+    nodes: tuple[Node, ...]
+    constants: Mapping[str, NDArray[np.generic[Any]]]
+    scores: str
+    input: InputSpec
+    output: OutputSpec

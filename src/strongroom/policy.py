@@ -1,0 +1,65 @@
+"""What a user demands of a protection: what must hold, or nothing is protected or sent.
+
+A `Policy` is the same object on both sides. The owner of a model passes it to `protect`; an
+asker passes it to `Client`, which refuses a served plan that falls short of it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from strongroom.errors import PolicyError
+
+Security = Literal["classical-128", "quantum-128"]
+
+
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Demands on a protected model; immutable.
+
+    Attributes:
+        security: which column of the security table every parameter set must satisfy.
+        minimum_agreement: least share of the sample's rows whose protected prediction equals
+            the plain one (labels equal; regression: within the declared precision).
+        sanitising_bits: lambda. A response's noise is flooded so that the statistical distance
+            between responses of two models with equal answers is about 2^-lambda a query. 0
+            means that the clients are trusted with the weights, and the statement says so.
+        decryption_bits: kappa. Decryption floods so that published answers keep about kappa bits
+            of statistical security (Li, Micciancio, Schultz, Sorrell, eprint 2022/816).
+        decryption_queries: how many published answers, per key, the decryption flooding is
+            sized for.
+        query_budget: number of queries after which the statement gives the distance that
+            `sanitising_bits` leaves.
+        precision_bits: least number of bits after the binary point that a score must keep,
+            relative to the largest score of the sample.
+        headroom: how many times the sample's range an input may reach before it is refused.
+    """
+
+    security: Security = "classical-128"
+    minimum_agreement: float = 0.999
+    sanitising_bits: int = 30
+    decryption_bits: int = 30
+    decryption_queries: int = 65_536
+    query_budget: int = 1_048_576
+    precision_bits: int = 12
+    headroom: float = 8.0
+
+    def __post_init__(self) -> None:
+        bounds: dict[str, tuple[float, float]] = {
+            "minimum_agreement": (0.0, 1.0),
+            "sanitising_bits": (0, 64),
+            "decryption_bits": (0, 64),
+            "decryption_queries": (1, 2**40),
+            "query_budget": (1, 2**40),
+            "precision_bits": (1, 40),
+            "headroom": (1.0, 1024.0),
+        }
+        for field, (low, high) in bounds.items():
+            value = getattr(self, field)
+            if not low <= value <= high:
+                raise PolicyError(
+                    "SR-POLICY-VALUE",
+                    f"policy field {field} is {value}",
+                    f"Choose a value from {low:g} to {high:g}",
+                )

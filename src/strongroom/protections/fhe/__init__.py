@@ -1,0 +1,1 @@
+"""Protection `fhe`: the model runs on encrypted rows."""

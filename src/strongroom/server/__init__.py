@@ -1,0 +1,1 @@
+"""The server: Open Inference Protocol in front, killable workers behind."""
