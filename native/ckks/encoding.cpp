@@ -1,0 +1,190 @@
+#include "ckks/encoding.hpp"
+
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+
+#include "ckks/embedding.hpp"
+
+namespace strongroom::ckks {
+
+using ring::Form;
+using ring::Modulus;
+using ring::Polynomial;
+
+namespace {
+
+double log2_of_chain(const Parameters& parameters, std::size_t limbs) {
+    double sum = 0;
+    for (std::size_t i = 0; i < limbs; ++i) {
+        sum += std::log2(static_cast<double>(parameters.ring()->modulus(i).value));
+    }
+    return sum;
+}
+
+// round(x) for any double is m 2^e with m of 53 bits, so its residues are exact whatever its size.
+void write_rounded(Polynomial& out, std::size_t position, double x) {
+    const double magnitude = std::round(std::fabs(x));
+    int exponent = 0;
+    const double fraction = std::frexp(magnitude, &exponent);
+    const bool wide = exponent > 53;
+    const auto mantissa =
+        static_cast<std::uint64_t>(wide ? std::ldexp(fraction, 53) : magnitude);
+    const unsigned shift = wide ? static_cast<unsigned>(exponent - 53) : 0;
+    for (std::size_t i = 0; i < out.limbs(); ++i) {
+        const Modulus& m = out.ring().modulus(i);
+        std::uint64_t residue = ring::reduce_any(mantissa, m);
+        if (shift != 0) residue = ring::multiply_mod(residue, ring::power_mod(2, shift, m), m);
+        const std::uint64_t negative = ring::reduce_once(m.value - residue, m.value);
+        out.limb(i)[position] = std::signbit(x) ? negative : residue;
+    }
+}
+
+void require_room(const Parameters& parameters, std::size_t limbs, double largest) {
+    if (!std::isfinite(largest)) throw std::invalid_argument("a value to encode is not finite");
+    if (limbs == 0 || limbs > parameters.ring()->limbs()) {
+        throw std::invalid_argument("the number of limbs is not in the chain");
+    }
+    if (largest >= 1.0 && std::log2(largest) >= log2_of_chain(parameters, limbs) - 1.0) {
+        throw std::invalid_argument("a value to encode reaches half of the modulus");
+    }
+}
+
+// Mixed-radix digits of residues r_i (Garner): x = d_0 + d_1 q_0 + d_2 q_0 q_1 + ...
+// Constants for one chain prefix.
+struct MixedRadix {
+    std::vector<Modulus> moduli;
+    std::vector<std::vector<std::uint64_t>> inverse;  // inverse[i][j] = q_j^-1 mod q_i, j < i
+    std::vector<double> weight;                       // q_0 ... q_(i-1)
+    std::vector<std::uint64_t> half;                  // digits of floor(Q / 2)
+
+    MixedRadix(const ring::Ring& ring, std::size_t limbs) {
+        double product = 1.0;
+        for (std::size_t i = 0; i < limbs; ++i) {
+            moduli.push_back(ring.modulus(i));
+            weight.push_back(product);
+            product *= static_cast<double>(moduli[i].value);
+            inverse.emplace_back();
+            for (std::size_t j = 0; j < i; ++j) {
+                inverse[i].push_back(
+                    ring::inverse_mod(moduli[j].value % moduli[i].value, moduli[i]));
+            }
+            // For odd Q, floor(Q / 2) = (Q - 1) / 2 = -1/2 modulo every prime.
+            const std::uint64_t q = moduli[i].value;
+            half.push_back(q - (q + 1) / 2);
+        }
+        digits(half.data());
+    }
+
+    // In place, residues to digits.
+    void digits(std::uint64_t* r) const {
+        for (std::size_t i = 0; i < moduli.size(); ++i) {
+            const Modulus& m = moduli[i];
+            for (std::size_t j = 0; j < i; ++j) {
+                const std::uint64_t difference =
+                    ring::subtract_mod(r[i], ring::reduce_word(r[j], m), m);
+                r[i] = ring::multiply_mod(difference, inverse[i][j], m);
+            }
+        }
+    }
+
+    // The centred value of some residues. It is digits of x or of Q - x, whichever is below Q/2;
+    // both are computed and one is selected by mask.
+    double operator()(const std::uint64_t* residues, std::uint64_t* x, std::uint64_t* y) const {
+        const std::size_t n = moduli.size();
+        for (std::size_t i = 0; i < n; ++i) {
+            x[i] = residues[i];
+            y[i] = ring::reduce_once(moduli[i].value - residues[i], moduli[i].value);
+        }
+        digits(x);
+        digits(y);
+        std::uint64_t greater = 0;
+        std::uint64_t equal = 1;
+        for (std::size_t i = n; i-- > 0;) {
+            greater |= equal & static_cast<std::uint64_t>(x[i] > half[i]);
+            equal &= static_cast<std::uint64_t>(x[i] == half[i]);
+        }
+        const std::uint64_t mask = 0 - greater;
+        double sum = 0;
+        for (std::size_t i = n; i-- > 0;) {
+            sum += static_cast<double>((x[i] & ~mask) | (y[i] & mask)) * weight[i];
+        }
+        return sum * (1.0 - 2.0 * static_cast<double>(greater));
+    }
+};
+
+}  // namespace
+
+Plaintext encode_coefficients(const Parameters& parameters, std::span<const double> values,
+                              double scale, std::size_t limbs) {
+    if (values.size() > parameters.ring_degree()) {
+        throw std::invalid_argument("more values than coefficients");
+    }
+    double largest = 0;
+    for (const double value : values) {
+        if (!std::isfinite(value)) throw std::invalid_argument("a value to encode is not finite");
+        largest = std::max(largest, std::fabs(value) * scale);
+    }
+    require_room(parameters, limbs, largest);
+    Plaintext result{Polynomial(parameters.ring(), limbs, Form::kCoefficients)};
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        write_rounded(result.polynomial, i, values[i] * scale);
+    }
+    return result;
+}
+
+Plaintext encode_slots(const Parameters& parameters, std::span<const std::complex<double>> values,
+                       double scale, std::size_t limbs) {
+    const std::size_t slots = parameters.ring_degree() / 2;
+    if (values.size() > slots) throw std::invalid_argument("more values than slots");
+    std::vector<Complex> buffer(values.begin(), values.end());
+    buffer.resize(slots);
+    slots_to_coefficients(buffer);
+    std::vector<double> coefficients(2 * slots);
+    for (std::size_t i = 0; i < slots; ++i) {
+        coefficients[i] = buffer[i].real();
+        coefficients[slots + i] = buffer[i].imag();
+    }
+    return encode_coefficients(parameters, coefficients, scale, limbs);
+}
+
+std::vector<double> centred(const Polynomial& polynomial,
+                            std::span<const std::uint32_t> positions, double scale) {
+    if (polynomial.form() != Form::kCoefficients) {
+        throw std::invalid_argument("only coefficients can be centred");
+    }
+    const std::size_t limbs = polynomial.limbs();
+    const MixedRadix mixed(polynomial.ring(), limbs);
+    std::vector<std::uint64_t> residues(3 * limbs);
+    std::vector<double> result;
+    result.reserve(positions.size());
+    for (const std::uint32_t position : positions) {
+        if (position >= polynomial.degree()) throw std::invalid_argument("no such coefficient");
+        for (std::size_t i = 0; i < limbs; ++i) residues[i] = polynomial.limb(i)[position];
+        result.push_back(
+            mixed(residues.data(), residues.data() + limbs, residues.data() + 2 * limbs) / scale);
+    }
+    ring::wipe(residues.data(), residues.size() * sizeof(std::uint64_t));
+    return result;
+}
+
+std::vector<double> decode_coefficients(const Parameters& parameters, Plaintext plaintext,
+                                        double scale) {
+    plaintext.polynomial.to_coefficients();
+    std::vector<std::uint32_t> all(parameters.ring_degree());
+    for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<std::uint32_t>(i);
+    return centred(plaintext.polynomial, all, scale);
+}
+
+std::vector<std::complex<double>> decode_slots(const Parameters& parameters, Plaintext plaintext,
+                                               double scale) {
+    const std::vector<double> coefficients =
+        decode_coefficients(parameters, std::move(plaintext), scale);
+    const std::size_t slots = parameters.ring_degree() / 2;
+    std::vector<Complex> values(slots);
+    for (std::size_t i = 0; i < slots; ++i) values[i] = {coefficients[i], coefficients[slots + i]};
+    coefficients_to_slots(values);
+    return values;
+}
+
+}  // namespace strongroom::ckks

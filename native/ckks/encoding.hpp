@@ -1,0 +1,40 @@
+// Real and complex vectors as integer polynomials, in the two packings.
+#pragma once
+
+#include <complex>
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "ckks/parameters.hpp"
+
+namespace strongroom::ckks {
+
+// An encoded vector; its scale is the caller's to remember.
+struct Plaintext {
+    ring::Polynomial polynomial;
+};
+
+// Coefficient i is round(values[i] scale). Throws std::invalid_argument if there are more values
+// than coefficients, a value is not finite, or one reaches half of the modulus of `limbs` primes.
+Plaintext encode_coefficients(const Parameters& parameters, std::span<const double> values,
+                              double scale, std::size_t limbs);
+
+// The inverse of the canonical embedding on N/2 slots (Cheon, Kim, Kim, Song 2017, section 3.2):
+// slot j is the value at zeta^(5^j), zeta = exp(i pi / N). Missing values are zero.
+Plaintext encode_slots(const Parameters& parameters, std::span<const std::complex<double>> values,
+                       double scale, std::size_t limbs);
+
+// All N coefficients, centred, divided by the scale.
+std::vector<double> decode_coefficients(const Parameters& parameters, Plaintext plaintext,
+                                        double scale);
+
+// All N/2 slots.
+std::vector<std::complex<double>> decode_slots(const Parameters& parameters, Plaintext plaintext,
+                                               double scale);
+
+// Centred coefficients at some positions only, divided by the scale; in constant time.
+std::vector<double> centred(const ring::Polynomial& polynomial,
+                            std::span<const std::uint32_t> positions, double scale);
+
+}  // namespace strongroom::ckks

@@ -1,0 +1,81 @@
+#include "ckks/encryption.hpp"
+
+#include <stdexcept>
+
+namespace strongroom::ckks {
+
+using ring::Form;
+using ring::Polynomial;
+
+SeededCiphertext encrypt_symmetric(const Parameters& parameters, const Plaintext& plaintext,
+                                   const SecretKey& secret) {
+    const ring::RingPointer& ring = parameters.ring();
+    const std::size_t limbs = plaintext.polynomial.limbs();
+    const ring::Seed seed = ring::random_seed();
+    Polynomial a = ring::expand_uniform(ring, limbs, seed, ring::Purpose::kCiphertext);
+    const auto error = ring::sample_error(parameters.ring_degree(), ring->kernel());
+    Polynomial c0 = ring::lift(ring, limbs, error);
+    Polynomial message = plaintext.polynomial;
+    message.to_coefficients();
+    c0.add(message);
+    message.wipe_all();
+    Polynomial product = a;
+    product.multiply(secret.values());
+    product.to_coefficients();
+    c0.subtract(product);
+    return SeededCiphertext{seed, Ciphertext{std::move(c0), std::move(a)}};
+}
+
+Ciphertext restore_seeded(const Parameters& parameters, const ring::Seed& seed, Polynomial c0) {
+    if (c0.ring_pointer() != parameters.ring()) {
+        throw std::invalid_argument("a ciphertext over another ring");
+    }
+    Polynomial a =
+        ring::expand_uniform(parameters.ring(), c0.limbs(), seed, ring::Purpose::kCiphertext);
+    return Ciphertext{std::move(c0), std::move(a)};
+}
+
+Ciphertext encrypt_public(const Parameters& parameters, const Plaintext& plaintext,
+                          const PublicKey& key) {
+    const ring::RingPointer& ring = parameters.ring();
+    const std::size_t n = parameters.ring_degree();
+    const std::size_t limbs = plaintext.polynomial.limbs();
+    if (key.b.limbs() < limbs) throw std::invalid_argument("the public key has too few primes");
+    Polynomial u = ring::lift(ring, limbs, ring::sample_ternary(n));
+    u.to_values();
+    Ciphertext result{u, std::move(u)};
+    result.c0.multiply(key.b);
+    result.c1.multiply(key.a);
+    Polynomial message = plaintext.polynomial;
+    message.to_coefficients();
+    result.c0.to_coefficients();
+    result.c1.to_coefficients();
+    result.c0.add(message);
+    message.wipe_all();
+    result.c0.add(ring::lift(ring, limbs, ring::sample_error(n, ring->kernel())));
+    result.c1.add(ring::lift(ring, limbs, ring::sample_error(n, ring->kernel())));
+    return result;
+}
+
+Plaintext decrypt_raw(const Ciphertext& ciphertext, const SecretKey& secret) {
+    Polynomial result = ciphertext.c1;
+    result.to_values();
+    result.multiply(secret.values());
+    if (ciphertext.c0.form() == Form::kCoefficients) result.to_coefficients();
+    result.add(ciphertext.c0);
+    result.to_coefficients();
+    return Plaintext{std::move(result)};
+}
+
+std::vector<double> decrypt_flooded(const Ciphertext& ciphertext, const SecretKey& secret,
+                                    std::span<const std::uint32_t> positions, double scale,
+                                    double log_sigma) {
+    Plaintext message = decrypt_raw(ciphertext, secret);
+    ring::add_flood(message.polynomial, positions,
+                    ring::sample_flood(positions.size(), log_sigma));
+    std::vector<double> result = centred(message.polynomial, positions, scale);
+    message.polynomial.wipe_all();
+    return result;
+}
+
+}  // namespace strongroom::ckks

@@ -1,0 +1,34 @@
+// Operations on ciphertexts that need no evaluation key, and what makes a result safe to hand out.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "ckks/encryption.hpp"
+
+namespace strongroom::ckks {
+
+// Sums need equal scales, which the caller tracks, and equal levels.
+void add(Ciphertext& ciphertext, const Ciphertext& other);
+void add_plain(Ciphertext& ciphertext, const Plaintext& plaintext);
+
+// The plaintext is in values form and may have more limbs.
+void multiply_plain(Ciphertext& ciphertext, const Plaintext& plaintext);
+
+// Divide by the last `drop` primes, one after the other, and round: a composite level.
+void rescale(Ciphertext& ciphertext, std::size_t drop);
+
+// Keep the first `limbs` primes: the same message and scale, modulo a smaller product.
+void truncate(Ciphertext& ciphertext, std::size_t limbs);
+
+// Make a result say nothing but its declared coefficients, to its key's holder too:
+// 1. add a fresh encryption of zero under the client's public key, so that c1 is no longer a known
+//    multiple of what the client sent;
+// 2. erase every coefficient of c0 that is not declared (a receiver may put random ones there: it
+//    learns as much as from a uniformly overwritten one, nothing);
+// 3. flood the declared coefficients with a Gaussian of standard deviation 2^log_sigma.
+// The result is in coefficient form. Positions are distinct and below N, or std::invalid_argument.
+Ciphertext sanitise(const Parameters& parameters, Ciphertext ciphertext, const PublicKey& key,
+                    std::span<const std::uint32_t> positions, double log_sigma);
+
+}  // namespace strongroom::ckks

@@ -1,0 +1,69 @@
+#include "ckks/keys.hpp"
+
+#include <stdexcept>
+
+namespace strongroom::ckks {
+
+using ring::Form;
+using ring::Polynomial;
+
+SecretKey::SecretKey(const Parameters& parameters, ring::Secret<std::int32_t> coefficients)
+    : coefficients_(std::move(coefficients)),
+      values_(ring::lift(parameters.ring(), parameters.ring()->limbs(), coefficients_)) {
+    values_.to_values();
+}
+
+SecretKey SecretKey::generate(const Parameters& parameters) {
+    return SecretKey(parameters, ring::sample_ternary(parameters.ring_degree()));
+}
+
+SecretKey SecretKey::from_bytes(const Parameters& parameters,
+                                std::span<const std::uint8_t> bytes) {
+    const std::size_t n = parameters.ring_degree();
+    if (bytes.size() != n / 4) throw std::invalid_argument("a secret key of another length");
+    ring::Secret<std::int32_t> coefficients(n);
+    std::uint32_t invalid = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+        const std::uint32_t pair = (bytes[i / 4] >> (2 * (i % 4))) & 3u;
+        invalid |= pair & (pair >> 1);
+        coefficients[i] =
+            static_cast<std::int32_t>(pair & 1u) - static_cast<std::int32_t>(pair >> 1);
+    }
+    if (invalid != 0) throw std::invalid_argument("a secret key that is not ternary");
+    return SecretKey(parameters, std::move(coefficients));
+}
+
+std::vector<std::uint8_t> SecretKey::to_bytes() const {
+    std::vector<std::uint8_t> bytes(coefficients_.size() / 4);
+    for (std::size_t i = 0; i < coefficients_.size(); ++i) {
+        const auto x = static_cast<std::uint32_t>(coefficients_[i]);
+        const std::uint32_t pair = (x & 1u) + ((x >> 31) & 1u);
+        bytes[i / 4] = static_cast<std::uint8_t>(bytes[i / 4] | (pair << (2 * (i % 4))));
+    }
+    return bytes;
+}
+
+PublicKey generate_public_key(const Parameters& parameters, const SecretKey& secret,
+                              std::size_t limbs) {
+    const ring::RingPointer& ring = parameters.ring();
+    const ring::Seed seed = ring::random_seed();
+    Polynomial a = ring::expand_uniform(ring, limbs, seed, ring::Purpose::kPublicKey);
+    const auto error = ring::sample_error(parameters.ring_degree(), ring->kernel());
+    Polynomial b = ring::lift(ring, limbs, error);
+    b.to_values();
+    Polynomial product = a;
+    product.multiply(secret.values());
+    b.subtract(product);
+    return PublicKey{seed, std::move(b), std::move(a)};
+}
+
+PublicKey restore_public_key(const Parameters& parameters, const ring::Seed& seed, Polynomial b) {
+    if (b.ring_pointer() != parameters.ring() || b.form() != Form::kValues) {
+        throw std::invalid_argument("a public key over another ring or in another form");
+    }
+    Polynomial a =
+        ring::expand_uniform(parameters.ring(), b.limbs(), seed, ring::Purpose::kPublicKey);
+    return PublicKey{seed, std::move(b), std::move(a)};
+}
+
+}  // namespace strongroom::ckks

@@ -1,0 +1,51 @@
+// Secret and public keys.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "ckks/parameters.hpp"
+#include "ring/random.hpp"
+
+namespace strongroom::ckks {
+
+// A uniform ternary polynomial. Movable only: a copy would be one more place to wipe.
+class SecretKey {
+  public:
+    static SecretKey generate(const Parameters& parameters);
+
+    // Two bits a coefficient, four coefficients a byte from the lowest bits up: 0, 1, 2 = -1.
+    // Throws std::invalid_argument for another length or a pair of bits that is 3.
+    static SecretKey from_bytes(const Parameters& parameters, std::span<const std::uint8_t> bytes);
+    std::vector<std::uint8_t> to_bytes() const;
+
+    SecretKey(SecretKey&&) = default;
+    SecretKey& operator=(SecretKey&&) = default;
+    ~SecretKey() { values_.wipe_all(); }
+
+    // The key's residues in values form, over the whole chain.
+    const ring::Polynomial& values() const { return values_; }
+
+  private:
+    SecretKey(const Parameters& parameters, ring::Secret<std::int32_t> coefficients);
+
+    ring::Secret<std::int32_t> coefficients_;
+    ring::Polynomial values_;
+};
+
+// (b, a) with b = -a s + e, in values form; a is expanded from a seed.
+struct PublicKey {
+    ring::Seed seed;
+    ring::Polynomial b, a;
+};
+
+// A public key over the first `limbs` primes.
+PublicKey generate_public_key(const Parameters& parameters, const SecretKey& secret,
+                              std::size_t limbs);
+
+// A public key from what travelled: b, and the seed of a.
+PublicKey restore_public_key(const Parameters& parameters, const ring::Seed& seed,
+                             ring::Polynomial b);
+
+}  // namespace strongroom::ckks

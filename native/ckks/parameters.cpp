@@ -1,0 +1,68 @@
+#include "ckks/parameters.hpp"
+
+#include <array>
+#include <cmath>
+#include <stdexcept>
+
+namespace strongroom::ckks {
+
+namespace {
+
+struct Row {
+    std::size_t ring_degree;
+    unsigned classical, quantum;
+};
+
+constexpr std::array<Row, 8> kTable = {{{1u << 10, 26, 20},
+                                        {1u << 11, 53, 40},
+                                        {1u << 12, 106, 80},
+                                        {1u << 13, 214, 161},
+                                        {1u << 14, 430, 322},
+                                        {1u << 15, 868, 644},
+                                        {1u << 16, 1747, 1289},
+                                        {1u << 17, 3523, 2578}}};
+
+std::vector<std::uint64_t> chain(const ParametersLiteral& literal) {
+    std::vector<std::uint64_t> primes = literal.primes;
+    primes.insert(primes.end(), literal.special_primes.begin(), literal.special_primes.end());
+    return primes;
+}
+
+double log2_product(const std::vector<std::uint64_t>& primes) {
+    double sum = 0;
+    for (const std::uint64_t q : primes) sum += std::log2(static_cast<double>(q));
+    return sum;
+}
+
+}  // namespace
+
+unsigned largest_log_modulus(std::string_view security, std::size_t ring_degree) {
+    const bool quantum = security == "quantum-128";
+    if (!quantum && security != "classical-128") {
+        throw std::invalid_argument("the security table has no column " + std::string(security));
+    }
+    for (const Row& row : kTable) {
+        if (row.ring_degree == ring_degree) return quantum ? row.quantum : row.classical;
+    }
+    return 0;
+}
+
+Parameters::Parameters(const ParametersLiteral& literal, std::string_view kernel, bool checked)
+    : limbs_(literal.primes.size()), log_modulus_(log2_product(chain(literal))) {
+    if (literal.primes.empty()) throw std::invalid_argument("the chain has no data primes");
+    if (checked) {
+        const unsigned largest = largest_log_modulus(literal.security, literal.ring_degree);
+        if (!(log_modulus_ <= largest)) {
+            throw InsecureParameters(
+                "log2 of the modulus is " + std::to_string(log_modulus_) + " at ring degree " +
+                std::to_string(literal.ring_degree) + "; the table allows " +
+                std::to_string(largest) + " for " + literal.security);
+        }
+    }
+    ring_ = std::make_shared<const ring::Ring>(literal.ring_degree, chain(literal), kernel);
+}
+
+Parameters::Parameters(const ParametersLiteral& literal, std::string_view kernel)
+    : Parameters(literal, kernel, true) {}
+
+}  // namespace strongroom::ckks

@@ -1,0 +1,56 @@
+// NumPy arrays and buffers at the border of the core.
+#pragma once
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+
+#include <algorithm>
+#include <complex>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "ring/ring.hpp"
+
+namespace strongroom {
+
+template <class T>
+using View = nanobind::ndarray<const T, nanobind::ndim<1>, nanobind::c_contig,
+                               nanobind::device::cpu>;
+using BytesView = View<std::uint8_t>;
+using DoublesView = View<double>;
+using ComplexView = View<std::complex<double>>;
+using PositionsView = View<std::uint32_t>;
+
+template <class T>
+std::span<const T> span_of(const View<T>& view) {
+    return {view.data(), view.size()};
+}
+
+inline std::optional<std::span<const std::uint32_t>> span_of(
+    const std::optional<PositionsView>& view) {
+    if (!view) return std::nullopt;
+    return span_of(*view);
+}
+
+template <class T>
+nanobind::ndarray<nanobind::numpy, T> to_array(std::vector<T> values,
+                                               std::initializer_list<std::size_t> shape = {}) {
+    const std::size_t size = values.size();
+    auto* owned = new std::vector<T>(std::move(values));
+    nanobind::capsule owner(owned, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
+    if (shape.size() == 0) return {owned->data(), {size}, owner};
+    return {owned->data(), shape, owner};
+}
+
+// A copy of a polynomial's coefficients, shape (limbs, N).
+inline nanobind::ndarray<nanobind::numpy, std::uint64_t> residues_of(ring::Polynomial polynomial) {
+    polynomial.to_coefficients();
+    std::vector<std::uint64_t> words(polynomial.limb(0),
+                                     polynomial.limb(0) + polynomial.limbs() * polynomial.degree());
+    return to_array(std::move(words), {polynomial.limbs(), polynomial.degree()});
+}
+
+}  // namespace strongroom

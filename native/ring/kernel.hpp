@@ -1,0 +1,57 @@
+// The table of hot loops. Each kernel implements all of them; all agree bit for bit.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "ring/ntt_table.hpp"
+
+namespace strongroom::ring {
+
+// Vectors are of `n` words, a multiple of 8, in any alignment; outputs may be inputs. Values are
+// fully reduced (below q) on entry and on return unless a line says otherwise.
+struct Kernel {
+    std::string_view name;
+
+    // In place, natural to bit-reversed order and back.
+    void (*forward_ntt)(std::uint64_t* x, const NttTable& table);
+    void (*inverse_ntt)(std::uint64_t* x, const NttTable& table);
+
+    void (*add)(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b, std::size_t n,
+                const Modulus& m);
+    void (*subtract)(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b,
+                     std::size_t n, const Modulus& m);
+    void (*multiply)(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b,
+                     std::size_t n, const Modulus& m);
+    // out += a b
+    void (*multiply_add)(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b,
+                         std::size_t n, const Modulus& m);
+    // out = (a - b) w, with the Shoup constant of w; b is any word below 2^52 and is reduced first.
+    void (*subtract_reduced_scale)(std::uint64_t* out, const std::uint64_t* a,
+                                   const std::uint64_t* b, std::size_t n, std::uint64_t w,
+                                   std::uint64_t w_shoup, const Modulus& m);
+
+    // Keystream of ChaCha20 (RFC 8439): `blocks` blocks of 16 words, from block `counter` on.
+    // key: 8 words, nonce: 3 words.
+    void (*chacha20)(std::uint32_t* out, const std::uint32_t* key, const std::uint32_t* nonce,
+                     std::uint32_t counter, std::size_t blocks);
+    // Discrete Gaussian magnitudes and signs from uniform words, in constant time
+    // (ring/gaussian_table.hpp).
+    void (*gaussian)(std::int32_t* out, const std::uint64_t* uniform, std::size_t n);
+};
+
+extern const Kernel kPortableKernel;
+#if defined(STRONGROOM_WITH_AVX512IFMA)
+extern const Kernel kAvx512IfmaKernel;
+#endif
+
+// Names of the kernels that this processor can run, fastest first.
+std::vector<std::string_view> available_kernels();
+
+// A kernel by name, or the fastest for an empty name. Throws std::invalid_argument if this
+// processor cannot run it or there is none of that name.
+const Kernel& kernel_by_name(std::string_view name);
+
+}  // namespace strongroom::ring

@@ -1,0 +1,96 @@
+// Word arithmetic modulo one prime below 2^50.
+//
+// The bound leaves two spare bits in the 52-bit lanes of AVX-512 IFMA, so that transforms may hold
+// values up to 4q without reduction (Harvey, "Faster arithmetic for number-theoretic transforms",
+// 2014). Every kernel uses the same constants.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+
+namespace strongroom::ring {
+
+using uint128 = unsigned __int128;
+
+inline constexpr unsigned kMaxModulusBits = 50;
+
+// A prime q and its Barrett constants.
+struct Modulus {
+    std::uint64_t value = 0;
+    unsigned bits = 0;               // bit length of q
+    std::uint64_t barrett = 0;       // floor(2^(50 + bits) / q) < 2^52, for products below q^2
+    std::uint64_t word_barrett = 0;  // floor(2^52 / q), for words below 2^52
+    std::uint64_t two_32 = 0;        // 2^32 mod q
+
+    Modulus() = default;
+    explicit Modulus(std::uint64_t q)
+        : value(q),
+          bits(static_cast<unsigned>(std::bit_width(q))),
+          barrett(static_cast<std::uint64_t>((uint128{1} << (50 + bits)) / q)),
+          word_barrett((std::uint64_t{1} << 52) / q),
+          two_32((std::uint64_t{1} << 32) % q) {}
+};
+
+// min(x, x - q) on unsigned words is x mod q for x < 2q, without a branch.
+inline std::uint64_t reduce_once(std::uint64_t x, std::uint64_t q) {
+    const std::uint64_t y = x - q;
+    return y < x ? y : x;
+}
+
+inline std::uint64_t add_mod(std::uint64_t a, std::uint64_t b, const Modulus& m) {
+    return reduce_once(a + b, m.value);
+}
+
+inline std::uint64_t subtract_mod(std::uint64_t a, std::uint64_t b, const Modulus& m) {
+    return reduce_once(a + m.value - b, m.value);
+}
+
+// Barrett reduction of c = a b < q^2. With n = bits, c1 = floor(c / 2^(n-2)) < 2^52 and
+// floor(c1 barrett / 2^52) lies in (c/q - 3, c/q], so the remainder is below 4q.
+inline std::uint64_t multiply_mod(std::uint64_t a, std::uint64_t b, const Modulus& m) {
+    const uint128 c = static_cast<uint128>(a) * b;
+    const auto c1 = static_cast<std::uint64_t>(c >> (m.bits - 2));
+    const auto quotient = static_cast<std::uint64_t>((static_cast<uint128>(c1) * m.barrett) >> 52);
+    const std::uint64_t r = static_cast<std::uint64_t>(c) - quotient * m.value;
+    return reduce_once(reduce_once(r, 2 * m.value), m.value);
+}
+
+// x mod q for x < 2^52.
+inline std::uint64_t reduce_word(std::uint64_t x, const Modulus& m) {
+    const auto quotient =
+        static_cast<std::uint64_t>((static_cast<uint128>(x) * m.word_barrett) >> 52);
+    return reduce_once(x - quotient * m.value, m.value);
+}
+
+// x mod q for any word, without a division (whose time may depend on x).
+inline std::uint64_t reduce_any(std::uint64_t x, const Modulus& m) {
+    const std::uint64_t high = multiply_mod(reduce_word(x >> 32, m), m.two_32, m);
+    return add_mod(high, reduce_word(x & 0xffffffff, m), m);
+}
+
+// Shoup's constant for a fixed factor w: floor(w 2^64 / q). Its upper 52 bits are
+// floor(w 2^52 / q), which is what the 52-bit lanes need.
+inline std::uint64_t shoup_constant(std::uint64_t w, const Modulus& m) {
+    return static_cast<std::uint64_t>((static_cast<uint128>(w) << 64) / m.value);
+}
+
+// w x mod q up to one q, for any x: the result is below 2q.
+inline std::uint64_t multiply_shoup_lazy(std::uint64_t x, std::uint64_t w, std::uint64_t w_shoup,
+                                         std::uint64_t q) {
+    const auto quotient = static_cast<std::uint64_t>((static_cast<uint128>(x) * w_shoup) >> 64);
+    return x * w - quotient * q;
+}
+
+std::uint64_t power_mod(std::uint64_t base, std::uint64_t exponent, const Modulus& m);
+
+// Inverse modulo a prime.
+std::uint64_t inverse_mod(std::uint64_t a, const Modulus& m);
+
+// Deterministic Miller-Rabin for 64-bit words (bases of Sinclair, 2011).
+bool is_prime(std::uint64_t n);
+
+// The smallest primitive 2N-th root of unity modulo q; throws std::invalid_argument unless
+// q = 1 mod 2N. Smallest, so that the order of transformed values is fixed by (N, q) alone.
+std::uint64_t primitive_root(std::uint64_t two_n, const Modulus& m);
+
+}  // namespace strongroom::ring

@@ -1,0 +1,158 @@
+#include "ring/random.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <numbers>
+#include <stdexcept>
+
+#if defined(__linux__)
+#include <sys/random.h>
+#elif defined(__APPLE__)
+#include <sys/random.h>
+#include <unistd.h>
+#else
+#error "no source of randomness is known for this system"
+#endif
+
+namespace strongroom::ring {
+
+void system_random(void* memory, std::size_t bytes) {
+    auto* out = static_cast<std::uint8_t*>(memory);
+#if defined(__linux__)
+    while (bytes != 0) {
+        const ssize_t got = getrandom(out, bytes, 0);
+        if (got < 0) {
+            if (errno == EINTR) continue;
+            throw std::runtime_error("the operating system gives no randomness");
+        }
+        out += got;
+        bytes -= static_cast<std::size_t>(got);
+    }
+#else
+    while (bytes != 0) {
+        const std::size_t part = std::min<std::size_t>(bytes, 256);
+        if (getentropy(out, part) != 0) {
+            throw std::runtime_error("the operating system gives no randomness");
+        }
+        out += part;
+        bytes -= part;
+    }
+#endif
+}
+
+Seed random_seed() {
+    Seed seed;
+    system_random(seed.data(), seed.size());
+    return seed;
+}
+
+Polynomial expand_uniform(const RingPointer& ring, std::size_t limbs, const Seed& seed,
+                          Purpose purpose) {
+    static_assert(std::endian::native == std::endian::little, "keystream words are little-endian");
+    Polynomial result(ring, limbs, Form::kValues);
+    std::uint32_t key[8];
+    std::memcpy(key, seed.data(), sizeof key);
+    constexpr std::size_t kBlocks = 64;
+    std::uint32_t words[16 * kBlocks];
+    for (std::size_t i = 0; i < limbs; ++i) {
+        const Modulus& m = ring->modulus(i);
+        const std::uint64_t mask = (std::uint64_t{1} << m.bits) - 1;
+        const std::uint32_t nonce[3] = {static_cast<std::uint32_t>(purpose),
+                                        static_cast<std::uint32_t>(i), 0};
+        std::uint64_t* out = result.limb(i);
+        const std::size_t n = ring->degree();
+        std::size_t done = 0;
+        for (std::uint32_t counter = 0; done < n; counter += kBlocks) {
+            ring->kernel().chacha20(words, key, nonce, counter, kBlocks);
+            const std::size_t step = m.bits <= 32 ? 1 : 2;
+            for (std::size_t w = 0; w < 16 * kBlocks && done < n; w += step) {
+                std::uint64_t x = words[w];
+                if (step == 2) x |= static_cast<std::uint64_t>(words[w + 1]) << 32;
+                x &= mask;
+                // Written always and kept only if below q: the branch would be unpredictable.
+                out[done] = x;
+                done += x < m.value ? 1 : 0;
+            }
+        }
+    }
+    return result;
+}
+
+Secret<std::int32_t> sample_ternary(std::size_t n) {
+    Secret<std::int32_t> result(n);
+    Secret<std::uint8_t> bytes(n + n / 64 + 16);
+    std::size_t done = 0;
+    while (done < n) {
+        system_random(bytes.data(), bytes.size());
+        for (std::size_t i = 0; i < bytes.size() && done < n; ++i) {
+            // 255 = 3 * 85: bytes below 255 are uniform modulo 3, and whether a byte is 255 says
+            // nothing of the others. (171 b) >> 9 is b / 3 for all bytes.
+            const std::uint32_t b = bytes[i];
+            result[done] = static_cast<std::int32_t>(b - 3 * ((171 * b) >> 9)) - 1;
+            done += b != 255 ? 1 : 0;
+        }
+    }
+    return result;
+}
+
+Secret<std::int32_t> sample_error(std::size_t n, const Kernel& kernel) {
+    if (n % 8 != 0) throw std::invalid_argument("errors are sampled in multiples of 8");
+    Secret<std::uint64_t> uniform(n);
+    system_random(uniform.data(), n * sizeof(std::uint64_t));
+    Secret<std::int32_t> result(n);
+    kernel.gaussian(result.data(), uniform.data(), n);
+    return result;
+}
+
+Flood sample_flood(std::size_t n, double log_sigma) {
+    if (!(log_sigma >= 0.0 && log_sigma <= kMaxLogFlood)) {
+        throw std::invalid_argument("the flooding is out of bounds");
+    }
+    Flood flood{static_cast<unsigned>(std::max(0.0, std::ceil(log_sigma) - 40.0)),
+                Secret<std::int64_t>(n + 1), Secret<std::uint64_t>(n + 1)};
+    const double sigma = std::exp2(log_sigma - flood.shift);
+    const std::uint64_t mask = flood.shift == 0 ? 0 : ~std::uint64_t{0} >> (64 - flood.shift);
+    Secret<std::uint64_t> uniform(2 * n + 2);
+    system_random(uniform.data(), uniform.size() * sizeof(std::uint64_t));
+    for (std::size_t i = 0; i < n; i += 2) {
+        const std::uint64_t* u = uniform.data() + 2 * i;
+        // In (0, 1], with 64 bits near zero, so that the tail reaches beyond 9 sigma.
+        const double first = std::min((static_cast<double>(u[0]) + 1.0) * 0x1p-64, 1.0);
+        const double angle = 2.0 * std::numbers::pi * static_cast<double>(u[1] >> 11) * 0x1p-53;
+        const double radius = std::sqrt(-2.0 * std::log(first)) * sigma;
+        flood.high[i] = std::llround(radius * std::cos(angle));
+        flood.high[i + 1] = std::llround(radius * std::sin(angle));
+        flood.low[i] = u[2] & mask;
+        flood.low[i + 1] = u[3] & mask;
+    }
+    return flood;
+}
+
+void add_flood(Polynomial& polynomial, std::span<const std::uint32_t> positions,
+               const Flood& flood) {
+    if (polynomial.form() != Form::kCoefficients || flood.high.size() < positions.size()) {
+        throw std::invalid_argument("flooding adds one value to each of some coefficients");
+    }
+    for (std::size_t l = 0; l < polynomial.limbs(); ++l) {
+        const Modulus& m = polynomial.ring().modulus(l);
+        const std::uint64_t scale = power_mod(2, flood.shift, m);
+        std::uint64_t* out = polynomial.limb(l);
+        for (std::size_t i = 0; i < positions.size(); ++i) {
+            const std::int64_t sign = flood.high[i] >> 63;
+            const std::uint64_t magnitude =
+                reduce_any(static_cast<std::uint64_t>((flood.high[i] ^ sign) - sign), m);
+            const std::uint64_t negative = reduce_once(m.value - magnitude, m.value);
+            const auto mask = static_cast<std::uint64_t>(sign);
+            const std::uint64_t high = (magnitude & ~mask) | (negative & mask);
+            const std::uint64_t value =
+                add_mod(multiply_mod(high, scale, m), reduce_any(flood.low[i], m), m);
+            std::uint64_t& coefficient = out[positions[i]];
+            coefficient = add_mod(coefficient, value, m);
+        }
+    }
+}
+
+}  // namespace strongroom::ring
