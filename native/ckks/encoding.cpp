@@ -14,16 +14,16 @@ using ring::Polynomial;
 
 namespace {
 
-double log2_of_chain(const Parameters& parameters, std::size_t limbs) {
+double log2_of_chain(const Polynomial& polynomial) {
     double sum = 0;
-    for (std::size_t i = 0; i < limbs; ++i) {
-        sum += std::log2(static_cast<double>(parameters.ring()->modulus(i).value));
+    for (std::size_t i = 0; i < polynomial.limbs(); ++i) {
+        sum += std::log2(static_cast<double>(polynomial.ring().modulus(i).value));
     }
     return sum;
 }
 
 // round(x) for any double is m 2^e with m of 53 bits, so its residues are exact whatever its size.
-void write_rounded(Polynomial& out, std::size_t position, double x) {
+void add_integer(Polynomial& out, std::size_t position, double x) {
     const double magnitude = std::round(std::fabs(x));
     int exponent = 0;
     const double fraction = std::frexp(magnitude, &exponent);
@@ -36,16 +36,20 @@ void write_rounded(Polynomial& out, std::size_t position, double x) {
         std::uint64_t residue = ring::reduce_any(mantissa, m);
         if (shift != 0) residue = ring::multiply_mod(residue, ring::power_mod(2, shift, m), m);
         const std::uint64_t negative = ring::reduce_once(m.value - residue, m.value);
-        out.limb(i)[position] = std::signbit(x) ? negative : residue;
+        const std::uint64_t mask = 0 - static_cast<std::uint64_t>(std::signbit(x));
+        std::uint64_t& word = out.limb(i)[position];
+        word = ring::add_mod(word, (residue & ~mask) | (negative & mask), m);
     }
 }
 
-void require_room(const Parameters& parameters, std::size_t limbs, double largest) {
-    if (!std::isfinite(largest)) throw std::invalid_argument("a value to encode is not finite");
-    if (limbs == 0 || limbs > parameters.ring()->limbs()) {
-        throw std::invalid_argument("the number of limbs is not in the chain");
+void require_room(const Polynomial& polynomial, std::span<const double> values, double scale) {
+    double largest = 0;
+    for (const double value : values) {
+        if (!std::isfinite(value)) throw std::invalid_argument("a value to encode is not finite");
+        largest = std::max(largest, std::fabs(value) * scale);
     }
-    if (largest >= 1.0 && std::log2(largest) >= log2_of_chain(parameters, limbs) - 1.0) {
+    if (!std::isfinite(largest) ||
+        (largest >= 1.0 && std::log2(largest) >= log2_of_chain(polynomial) - 1.0)) {
         throw std::invalid_argument("a value to encode reaches half of the modulus");
     }
 }
@@ -120,17 +124,24 @@ Plaintext encode_coefficients(const Parameters& parameters, std::span<const doub
     if (values.size() > parameters.ring_degree()) {
         throw std::invalid_argument("more values than coefficients");
     }
-    double largest = 0;
-    for (const double value : values) {
-        if (!std::isfinite(value)) throw std::invalid_argument("a value to encode is not finite");
-        largest = std::max(largest, std::fabs(value) * scale);
-    }
-    require_room(parameters, limbs, largest);
     Plaintext result{Polynomial(parameters.ring(), limbs, Form::kCoefficients)};
+    require_room(result.polynomial, values, scale);
     for (std::size_t i = 0; i < values.size(); ++i) {
-        write_rounded(result.polynomial, i, values[i] * scale);
+        add_integer(result.polynomial, i, values[i] * scale);
     }
     return result;
+}
+
+void add_rounded(Polynomial& polynomial, std::span<const std::uint32_t> positions,
+                 std::span<const double> values, double scale) {
+    if (positions.size() != values.size() || polynomial.form() != Form::kCoefficients) {
+        throw std::invalid_argument("values are added to as many coefficients");
+    }
+    require_room(polynomial, values, scale);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        if (positions[i] >= polynomial.degree()) throw std::invalid_argument("no such coefficient");
+        add_integer(polynomial, positions[i], values[i] * scale);
+    }
 }
 
 Plaintext encode_slots(const Parameters& parameters, std::span<const std::complex<double>> values,

@@ -20,6 +20,11 @@ struct Plaintext {
 Plaintext encode_coefficients(const Parameters& parameters, std::span<const double> values,
                               double scale, std::size_t limbs);
 
+// Add round(values[i] scale) to coefficient positions[i] of a polynomial in coefficient form, with
+// the same checks.
+void add_rounded(ring::Polynomial& polynomial, std::span<const std::uint32_t> positions,
+                 std::span<const double> values, double scale);
+
 // The inverse of the canonical embedding on N/2 slots (Cheon, Kim, Kim, Song 2017, section 3.2):
 // slot j is the value at zeta^(5^j), zeta = exp(i pi / N). Missing values are zero.
 Plaintext encode_slots(const Parameters& parameters, std::span<const std::complex<double>> values,

@@ -23,6 +23,13 @@ void add_plain(Ciphertext& ciphertext, const Plaintext& plaintext) {
     ciphertext.c0.add(term);
 }
 
+void add_at(Ciphertext& ciphertext, std::span<const std::uint32_t> positions,
+            std::span<const double> values, double scale) {
+    ciphertext.c0.to_coefficients();
+    ciphertext.c1.to_coefficients();
+    add_rounded(ciphertext.c0, positions, values, scale);
+}
+
 void multiply_plain(Ciphertext& ciphertext, const Plaintext& plaintext) {
     ciphertext.c0.to_values();
     ciphertext.c1.to_values();
@@ -44,7 +51,10 @@ void truncate(Ciphertext& ciphertext, std::size_t limbs) {
 
 Ciphertext sanitise(const Parameters& parameters, Ciphertext ciphertext, const PublicKey& key,
                     std::span<const std::uint32_t> positions, double log_sigma) {
+    const ring::RingPointer& ring = parameters.ring();
     const std::size_t n = parameters.ring_degree();
+    const std::size_t limbs = ciphertext.c0.limbs();
+    if (key.b.limbs() < limbs) throw std::invalid_argument("the public key has too few primes");
     std::vector<char> declared(n, 0);
     for (const std::uint32_t position : positions) {
         if (position >= n || declared[position] != 0) {
@@ -52,18 +62,36 @@ Ciphertext sanitise(const Parameters& parameters, Ciphertext ciphertext, const P
         }
         declared[position] = 1;
     }
-    const std::size_t limbs = ciphertext.c0.limbs();
-    const Plaintext zero{Polynomial(parameters.ring(), limbs, Form::kCoefficients)};
-    const Ciphertext mask = encrypt_public(parameters, zero, key);
+    // The encryption of zero (b u + e0, a u + e1), of which only declared coefficients of the first
+    // part are ever needed.
+    Polynomial u = ring::lift(ring, limbs, ring::sample_ternary(n));
+    u.to_values();
+    Polynomial mask0 = u;
+    Polynomial mask1 = std::move(u);
+    mask0.multiply(key.b);
+    mask1.multiply(key.a);
+    mask0.to_coefficients();
+    mask1.to_coefficients();
     ciphertext.c0.to_coefficients();
     ciphertext.c1.to_coefficients();
-    add(ciphertext, mask);
+    ciphertext.c1.add(mask1);
+    ciphertext.c1.add(ring::lift(ring, limbs, ring::sample_error(n, ring->kernel())));
+    const std::size_t padded = (positions.size() + 7) / 8 * 8;
+    const auto error = ring::sample_error(padded, ring->kernel());
+    Polynomial result(ring, limbs, Form::kCoefficients);
     for (std::size_t l = 0; l < limbs; ++l) {
-        std::uint64_t* c0 = ciphertext.c0.limb(l);
-        for (std::size_t i = 0; i < n; ++i) c0[i] = declared[i] != 0 ? c0[i] : 0;
+        const ring::Modulus& m = ring->modulus(l);
+        for (std::size_t i = 0; i < positions.size(); ++i) {
+            const std::size_t p = positions[i];
+            const std::int64_t e = error[i];
+            const std::uint64_t residue =
+                static_cast<std::uint64_t>(e) + (m.value & static_cast<std::uint64_t>(e >> 63));
+            result.limb(l)[p] = ring::add_mod(
+                ring::add_mod(ciphertext.c0.limb(l)[p], mask0.limb(l)[p], m), residue, m);
+        }
     }
-    ring::add_flood(ciphertext.c0, positions, ring::sample_flood(positions.size(), log_sigma));
-    return ciphertext;
+    ring::add_flood(result, positions, ring::sample_flood(positions.size(), log_sigma));
+    return Ciphertext{std::move(result), std::move(ciphertext.c1)};
 }
 
 }  // namespace strongroom::ckks

@@ -235,6 +235,12 @@ void bind_ciphertexts(nb::module_& m) {
              })
         .def("add", &ckks::add, "other"_a, Unlocked())
         .def("add_plain", &ckks::add_plain, "plaintext"_a, Unlocked())
+        .def(
+            "add_at",
+            [](ckks::Ciphertext& self, PositionsView positions, DoublesView values, double scale) {
+                ckks::add_at(self, span_of(positions), span_of(values), scale);
+            },
+            "positions"_a, "values"_a, "scale"_a, Unlocked())
         .def("multiply_plain", &ckks::multiply_plain, "plaintext"_a, Unlocked())
         .def("rescale", &ckks::rescale, "drop"_a, Unlocked())
         .def("truncate", &ckks::truncate, "limbs"_a, Unlocked())

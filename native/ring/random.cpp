@@ -136,6 +136,9 @@ void add_flood(Polynomial& polynomial, std::span<const std::uint32_t> positions,
     if (polynomial.form() != Form::kCoefficients || flood.high.size() < positions.size()) {
         throw std::invalid_argument("flooding adds one value to each of some coefficients");
     }
+    for (const std::uint32_t position : positions) {
+        if (position >= polynomial.degree()) throw std::invalid_argument("no such coefficient");
+    }
     for (std::size_t l = 0; l < polynomial.limbs(); ++l) {
         const Modulus& m = polynomial.ring().modulus(l);
         const std::uint64_t scale = power_mod(2, flood.shift, m);

@@ -19,10 +19,11 @@ Ring::Ring(std::size_t degree, std::span<const std::uint64_t> primes, std::strin
 }
 
 Polynomial::Polynomial(RingPointer ring, std::size_t limbs, Form form)
-    : ring_(std::move(ring)), limbs_(limbs), form_(form), words_(limbs * ring_->degree()) {
+    : ring_(std::move(ring)), limbs_(limbs), form_(form) {
     if (limbs == 0 || limbs > ring_->limbs()) {
         throw std::invalid_argument("the number of limbs is not in the ring's chain");
     }
+    words_.resize(limbs * ring_->degree());
 }
 
 void Polynomial::to_values() {

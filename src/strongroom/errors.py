@@ -27,6 +27,7 @@ CODES: Final[dict[str, str]] = {
     "SR-MODEL-FILE": "the model file can't be read, or holds types that are not trusted",
     "SR-MODEL-METHOD": "the plain model has no such method",
     "SR-MODEL-VALUES": "a weight of the model is missing or infinite",
+    "SR-MODEL-EXTRA": "a library that this kind of model needs is not installed",
     # what a policy or a plan asks for
     "SR-POLICY-VALUE": "a field of the policy has a value that makes no sense",
     "SR-POLICY-PARITY": "the protected model agrees with the plain one on too few rows",
@@ -40,6 +41,7 @@ CODES: Final[dict[str, str]] = {
     "SR-PACKAGE-FILE": "the file is not a Strongroom package, or is damaged",
     "SR-PACKAGE-VERSION": "the package was written by a newer version of Strongroom",
     "SR-PACKAGE-EXISTS": "the output file exists already",
+    "SR-PACKAGE-NAME": "a package's name or version has characters or a length that can't be used",
     "SR-PACKAGE-DIGEST": "the package's digest is not the one that is trusted",
     # ciphertexts and keys on the wire
     "SR-CIPHERTEXT-FORMAT": "a ciphertext or key is truncated, oversize or otherwise malformed",
@@ -51,6 +53,7 @@ CODES: Final[dict[str, str]] = {
     "SR-KEYS-PERMISSIONS": "the key store can be read by other users of this machine",
     "SR-KEYS-FILE": "the key store can't be read or written",
     # the server and the way to it
+    "SR-SERVER-URL": "the server's address is not one that a client can use",
     "SR-SERVER-UNREACHABLE": "the server does not answer",
     "SR-SERVER-PROTOCOL": "the server's answer is not what the protocol says",
     "SR-SERVER-TOKEN": "the token is missing, unknown or revoked",
@@ -59,6 +62,7 @@ CODES: Final[dict[str, str]] = {
     "SR-SERVER-CONFIG": "the server's configuration is wrong",
     "SR-REQUEST-SIZE": "the request is larger than the server allows, or than its header says",
     "SR-REQUEST-FORMAT": "the request is not what the Open Inference Protocol says",
+    "SR-REQUEST-TIMEOUT": "the request's body did not arrive in time",
     "SR-REQUEST-BUSY": "all workers are busy and the queue is full",
     "SR-WORKER-TIMEOUT": "the evaluation took longer than the server allows and was ended",
     "SR-WORKER-MEMORY": "the evaluation took more memory than the server allows and was ended",

@@ -31,8 +31,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             sized for.
         query_budget: number of queries after which the statement gives the distance that
             `sanitising_bits` leaves.
-        precision_bits: least number of bits after the binary point that a score must keep,
-            relative to the largest score of the sample.
+        precision_bits: least number of bits that the largest score of the sample must keep above
+            the error of scores.
         headroom: how many times the sample's range an input may reach before it is refused.
     """
 
@@ -42,7 +42,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decryption_bits: int = 30
     decryption_queries: int = 65_536
     query_budget: int = 1_048_576
-    precision_bits: int = 12
+    precision_bits: int = 14
     headroom: float = 8.0
 
     def __post_init__(self) -> None:

@@ -30,6 +30,7 @@ class LinearLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
         column_chunks: into how many ciphertexts a row is cut (1 unless it exceeds the ring).
         outputs_per_ciphertext: how many scores of a row one result holds.
         rows_per_ciphertext: how many rows one ciphertext holds.
+        blocks_per_request: how many times that a request holds, at most.
         centre, half_width: the public preprocessing, one value a column; half widths are powers
             of two.
         headroom: largest |z| for which no score can overflow.
@@ -48,6 +49,7 @@ class LinearLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
     column_chunks: Count
     outputs_per_ciphertext: Count
     rows_per_ciphertext: Count
+    blocks_per_request: Count
     centre: tuple[float, ...]
     half_width: tuple[float, ...]
     headroom: float

@@ -30,8 +30,13 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One operator. `operator` is the ONNX name, with its domain in front where that is not
-    the default one: "MatMul", "ai.onnx.ml.Scaler"."""
+    """One operator, by its ONNX name and with its ONNX meaning.
+
+    A linear model is made of seven, to which importers lower everything else: MatMul by a constant
+    (columns, outputs); Add, Sub, Mul and Div of a table and a constant row, Add and Sub of two
+    tables; Concat of tables and Gather of columns, along axis 1. `name` is that of the node in
+    the original model, for messages.
+    """
 
     operator: str
     name: str

@@ -21,7 +21,12 @@ class KeyProvider(Protocol):
     """Where a client side gets its keys: secret bytes by the name of a parameter set."""
 
     def secret(self, name: str, create: bool = True) -> bytes | None:
-        """The stored secret of that name, or None if there is none."""
+        """The stored secret of that name, or None if there is none.
+
+        Args:
+            create: the caller will `store` one if there is none: a provider that could not take
+                it says so now, before the work of making one.
+        """
         ...
 
     def store(self, name: str, secret: bytes) -> bytes:

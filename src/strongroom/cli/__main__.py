@@ -1,0 +1,5 @@
+"""`python -m strongroom.cli` is `strongroom`."""
+
+from strongroom.cli.app import main
+
+main()

@@ -1,0 +1,63 @@
+"""`strongroom`: puts the commands together and turns every failure into one line and a status."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from strongroom.cli import demo, explain, failures, inspect, keys, plan, predict, protect, serve
+
+app = typer.Typer(
+    name="strongroom",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("plan")(plan.plan_command)
+app.command("protect")(protect.protect_command)
+app.command("inspect")(inspect.inspect_command)
+app.command("explain")(explain.explain_command)
+app.command("serve")(serve.serve_command)
+app.command("predict")(predict.predict_command)
+app.add_typer(keys.app, name="keys")
+app.command("demo")(demo.demo_command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"strongroom {version('strongroom')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _root(
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Serve machine-learning models encrypted."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line, without the program's name; returns the exit status."""
+    failures.plain_warnings()
+    try:
+        status = app(args=list(arguments), prog_name="strongroom", standalone_mode=False)
+    except (Exception, KeyboardInterrupt) as failure:
+        return failures.report(failure, as_json="--json" in arguments)
+    if status == failures.INTERRUPTED_STATUS:  # Typer turns an interrupt into this status
+        return failures.report(KeyboardInterrupt(), as_json=False)
+    return status if isinstance(status, int) else 0
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(run(sys.argv[1:]))

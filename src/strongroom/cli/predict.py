@@ -1,0 +1,100 @@
+"""`strongroom predict`: asks a served model about the rows of a CSV file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from strongroom.cli import passphrase, show
+from strongroom.cli import predictions_file as predictions
+from strongroom.cli.output_file import require_writable, write_output
+from strongroom.cli.policy_options import JsonOption, NoHeaderOption
+from strongroom.cli.rows_file import read_rows
+from strongroom.cli.token import find_token
+from strongroom.client.client import Client
+from strongroom.keys.store import KeyStore
+from strongroom.models.output import Method
+
+
+def predict_command(
+    rows: Annotated[
+        Path, typer.Argument(metavar="ROWS", help="CSV file of the rows to ask about.")
+    ],
+    url: Annotated[str, typer.Option("--url", help="The server, https://host:port.")],
+    model: Annotated[str, typer.Option("--model", help="Name of the model there.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="CSV file to write; default: standard output."),
+    ] = None,
+    trust: Annotated[
+        str,
+        typer.Option("--trust", help="The package digest from the model's owner, or first-use."),
+    ] = "first-use",
+    token: Annotated[
+        str | None,
+        typer.Option("--token", help="Token; other users see it. Better: STRONGROOM_TOKEN."),
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option("--token-file", help="File that holds the token.")
+    ] = None,
+    ca: Annotated[
+        Path | None, typer.Option("--ca", help="PEM file of the authority to trust for TLS.")
+    ] = None,
+    proba: Annotated[bool, typer.Option("--proba", help="Write probabilities.")] = False,
+    scores: Annotated[bool, typer.Option("--scores", help="Write the decision function.")] = False,
+    timeout_seconds: Annotated[
+        float, typer.Option("--timeout-seconds", help="For one answer of the server.")
+    ] = 30.0,
+    no_header: NoHeaderOption = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Encrypt ROWS, ask the model, decrypt, and write one prediction a line."""
+    if proba and scores:
+        raise typer.BadParameter("--proba and --scores exclude each other")
+    method: Method = "predict_proba" if proba else "decision_function" if scores else "predict"
+    if output is not None:
+        require_writable(output, overwrite=overwrite)
+    table = read_rows(rows, header=not no_header)
+    with Client(
+        url,
+        model=model,
+        token=find_token(token, token_file),
+        trust=trust,
+        keys=KeyStore.open(prompt=passphrase.prompt()),
+        ca=ca,
+        timeout_seconds=timeout_seconds,
+    ) as client:
+        table.require_names(client.plan.input.names)
+        answers = _ask(client, method, table.values)
+        names = predictions.column_names(method, client.plan.output, answers)
+        text = predictions.prediction_text(names, answers)
+        if output is not None:
+            write_output(output, text, overwrite=overwrite)
+        if as_json:
+            summary: dict[str, Any] = {
+                "rows": len(answers),
+                "method": method,
+                "package_digest": client.package_digest,
+                "timings": client.timings,
+            }
+            where = {"predictions": answers.tolist()} if output is None else {"output": str(output)}
+            show.print_json(summary | where)
+            return
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        print(f"wrote {len(answers)} predictions to {output}", file=sys.stderr)
+
+
+def _ask(client: Client, method: Method, rows: NDArray[np.float64]) -> NDArray[Any]:
+    if method == "predict_proba":
+        return client.predict_proba(rows)
+    if method == "decision_function":
+        return client.decision_function(rows)
+    return client.predict(rows)

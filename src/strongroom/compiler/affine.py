@@ -1,0 +1,162 @@
+"""Folding a linear model into one matrix and one vector.
+
+Backwards, as reverse-mode differentiation does it: how the scores depend on a tensor is a matrix
+of shape (outputs, width of the tensor); each node turns that of its output into those of its
+inputs. No matrix of columns × columns is ever made, so wide inputs cost nothing extra.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strongroom.errors import ModelError
+from strongroom.models.graph import Graph, Node
+
+MAXIMUM_WEIGHTS = 2**28
+"""Of outputs × width, at any tensor of the graph."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Affine:
+    """scores = rows @ weights.T + bias.
+
+    Attributes:
+        weights: shape (outputs, columns), float64.
+        bias: shape (outputs,), float64.
+    """
+
+    weights: NDArray[np.float64]
+    bias: NDArray[np.float64]
+
+
+def fold_affine(graph: Graph) -> Affine:
+    """Fold a graph of affine operators.
+
+    Raises:
+        ModelError: SR-MODEL-UNSUPPORTED naming operator and node if one is not affine;
+            SR-MODEL-VALUES if a weight is missing or infinite; SR-MODEL-FILE if shapes don't
+            fit.
+    """
+    if len(graph.tensors) != 1 or len(graph.tensors[0].shape) != 2:
+        raise ModelError("SR-MODEL-UNSUPPORTED", "the model's input is not one table of columns")
+    rows = graph.tensors[0].name
+    widths = {rows: graph.input.columns}
+    for node in graph.nodes:
+        widths[node.outputs[0]] = _width(node, widths, graph)
+    if graph.scores not in widths or widths[graph.scores] != graph.output.outputs:
+        raise ModelError("SR-MODEL-FILE", "the graph does not make the scores that it declares")
+    outputs = graph.output.outputs
+    if outputs * max(widths.values()) > MAXIMUM_WEIGHTS:
+        raise ModelError("SR-MODEL-UNSUPPORTED", f"the model has over {MAXIMUM_WEIGHTS} weights")
+
+    bias = np.zeros(outputs)
+    sensitivities = {graph.scores: np.eye(outputs)}
+    with np.errstate(all="ignore"):  # whatever overflows is refused below
+        for node in reversed(graph.nodes):
+            sensitivity = sensitivities.pop(node.outputs[0], None)
+            if sensitivity is None:
+                continue
+            parts, constant = _pull_back(node, sensitivity, widths, graph)
+            bias += constant
+            for name, part in parts:
+                # a tensor that has width 1 and was spread over columns collects all of them
+                part = part if part.shape[1] == widths[name] else part.sum(axis=1, keepdims=True)
+                sensitivities[name] = sensitivities[name] + part if name in sensitivities else part
+    weights = sensitivities.get(rows, np.zeros((outputs, widths[rows])))
+    if not (np.isfinite(weights).all() and np.isfinite(bias).all()):
+        raise ModelError(
+            "SR-MODEL-VALUES",
+            "a weight of the model is missing or infinite",
+            "Fit the model again on data without missing values and constant columns",
+        )
+    return Affine(np.ascontiguousarray(weights, dtype=np.float64), bias)
+
+
+def _width(node: Node, widths: dict[str, int], graph: Graph) -> int:
+    """Numbers a row of a node's output; checks that its inputs fit."""
+    tables = [widths[name] for name in node.inputs if name in widths]
+    constants = [graph.constants[name] for name in node.inputs if name in graph.constants]
+    if len(tables) + len(constants) != len(node.inputs) or not tables:
+        raise _misfit(node)
+    match node.operator:
+        case "MatMul" if len(tables) == 1 and node.inputs[0] in widths and constants:
+            if constants[0].ndim != 2 or constants[0].shape[0] != tables[0]:
+                raise _misfit(node)
+            return int(constants[0].shape[1])
+        case "Add" | "Sub" | "Mul" | "Div" if len(node.inputs) == 2:
+            if node.operator == "Mul" and not constants:
+                raise _not_affine(node)
+            if node.operator == "Div" and node.inputs[1] in widths:
+                raise _not_affine(node)
+            sizes = [*tables, *(constant.size for constant in constants)]
+            if any(size not in (1, max(sizes)) for size in sizes):
+                raise _misfit(node)
+            return max(sizes)
+        case "Concat" if not constants:
+            return sum(tables)
+        case "Gather" if len(tables) == 1 and len(constants) == 1:
+            if not np.isin(constants[0], np.arange(tables[0])).all():
+                raise _misfit(node)
+            return int(constants[0].size)
+        case _:
+            raise _not_affine(node)
+
+
+def _pull_back(
+    node: Node, sensitivity: NDArray[np.float64], widths: dict[str, int], graph: Graph
+) -> tuple[list[tuple[str, NDArray[np.float64]]], NDArray[np.float64] | float]:
+    """How the scores depend on the tables that a node takes, and what its constants add to
+    the scores. `sensitivity` has shape (outputs, width of the node's output)."""
+
+    def constant(name: str) -> NDArray[np.float64]:
+        return np.asarray(graph.constants[name], dtype=np.float64)
+
+    def spread(name: str) -> NDArray[np.float64]:
+        return np.broadcast_to(constant(name).reshape(-1), sensitivity.shape[1:])
+
+    first, second = node.inputs[0], node.inputs[-1]
+    match node.operator:
+        case "MatMul":
+            return [(first, sensitivity @ constant(second).T)], 0.0
+        case "Mul" if first in widths:
+            return [(first, sensitivity * spread(second))], 0.0
+        case "Mul":
+            return [(second, sensitivity * spread(first))], 0.0
+        case "Div":
+            return [(first, sensitivity / spread(second))], 0.0
+        case "Add" | "Sub":
+            sign = 1.0 if node.operator == "Add" else -1.0
+            parts: list[tuple[str, NDArray[np.float64]]] = []
+            added: NDArray[np.float64] | float = 0.0
+            for name, part in ((first, sensitivity), (second, sign * sensitivity)):
+                if name in widths:
+                    parts.append((name, part))
+                else:
+                    added = part @ spread(name)
+            return parts, added
+        case "Concat":
+            cuts = np.cumsum([widths[name] for name in node.inputs])[:-1]
+            return list(zip(node.inputs, np.split(sensitivity, cuts, axis=1), strict=True)), 0.0
+        case _:
+            gathered: NDArray[Any] = np.zeros((sensitivity.shape[0], widths[first]))
+            places = np.asarray(graph.constants[second], dtype=np.int64).reshape(-1)
+            np.add.at(gathered.T, places, sensitivity.T)
+            return [(first, gathered)], 0.0
+
+
+def _not_affine(node: Node) -> ModelError:
+    return ModelError(
+        "SR-MODEL-UNSUPPORTED",
+        f"operator {node.operator} (node {node.name!r}) is not affine, the model is not linear",
+        "Use a linear model, with scaling or PCA before it at most",
+    )
+
+
+def _misfit(node: Node) -> ModelError:
+    return ModelError(
+        "SR-MODEL-FILE", f"shapes don't fit at operator {node.operator} (node {node.name!r})"
+    )

@@ -1,0 +1,32 @@
+"""The public preprocessing of a linear model: columns brought to a common range at the client.
+
+Raw columns differ by orders of magnitude, and one fixed-point scale serves all of them. So the
+client sends z = (x - centre) / half_width, and the weights take the inverse. Centres and half
+widths are public, so they are coarse on purpose: half widths are powers of two and centres are
+multiples of a quarter of one, which tells a sample's extremes to about a quarter of their range.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def common_range(
+    sample: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Centre and half width of each column, shape (columns,), with the sample in [-1, 1].
+
+    Args:
+        sample: shape (n, columns), finite.
+    """
+    low, high = sample.min(axis=0), sample.max(axis=0)
+    spread = high / 2 - low / 2
+    middle = high / 2 + low / 2
+    # An eighth of a half width is left for the rounding of the centre. A column that never
+    # changes gets the width of its own magnitude.
+    reach = np.where(spread > 0, spread * 8 / 7, np.abs(middle))
+    reach = np.where(reach > 0, reach, 1.0)
+    half_width = np.exp2(np.clip(np.ceil(np.log2(reach)), -1000, 1000))
+    centre = np.round(middle / (half_width / 4)) * (half_width / 4)
+    return centre, half_width

@@ -1,0 +1,57 @@
+"""The two packings: vectors in coefficients, and vectors in slots.
+
+In coefficients, a product of polynomials is a convolution: a row times reversed weights puts an
+inner product into one coefficient. In slots (the canonical embedding), products are element by
+element.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strongroom import _native
+from strongroom.engine.ciphertext import Plaintext
+from strongroom.engine.parameters import Parameters
+
+
+def encode_coefficients(
+    parameters: Parameters, values: NDArray[np.float64], scale: Fraction, limbs: int
+) -> Plaintext:
+    """Encode up to N real values, shape (k,), as coefficients 0 to k - 1.
+
+    Raises:
+        ValueError: too many values, one that is not finite, or one that times the scale reaches
+            half of the modulus.
+    """
+    native = _native.encode_coefficients(
+        parameters.native, np.ascontiguousarray(values, dtype=np.float64), float(scale), limbs
+    )
+    return Plaintext(native, parameters, scale, "coefficients")
+
+
+def encode_slots(
+    parameters: Parameters,
+    values: NDArray[np.float64] | NDArray[np.complex128],
+    scale: Fraction,
+    limbs: int,
+) -> Plaintext:
+    """Encode up to N/2 real or complex values, shape (k,), into slots; the rest are zero.
+
+    Raises:
+        ValueError: as `encode_coefficients`.
+    """
+    native = _native.encode_slots(
+        parameters.native, np.ascontiguousarray(values, dtype=np.complex128), float(scale), limbs
+    )
+    return Plaintext(native, parameters, scale, "slots")
+
+
+def decode(plaintext: Plaintext) -> NDArray[np.float64] | NDArray[np.complex128]:
+    """All N coefficients (float64), or all N/2 slots (complex128), by the plaintext's packing."""
+    scale = float(plaintext.scale)
+    if plaintext.packing == "coefficients":
+        return _native.decode_coefficients(plaintext.parameters.native, plaintext.native, scale)
+    return _native.decode_slots(plaintext.parameters.native, plaintext.native, scale)

@@ -1,0 +1,84 @@
+"""Folding what is constant in an ONNX graph: operators whose inputs are all known."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strongroom.models.onnx_file import DTYPES, OnnxNode, malformed
+
+MAXIMUM_ELEMENTS = 2**26
+"""Of a folded tensor: broadcasting must not turn a small file into a large array."""
+
+ELEMENTWISE = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply}
+UNARY = {"Sqrt": np.sqrt, "Neg": np.negative, "Reciprocal": np.reciprocal, "Exp": np.exp}
+
+
+def fold_constant(node: OnnxNode, inputs: list[NDArray[Any]]) -> NDArray[Any] | None:
+    """The node's one output, or None if it is an operator that isn't folded.
+
+    Raises:
+        ModelError: SR-MODEL-FILE if shapes or attributes make no sense.
+    """
+    try:
+        with np.errstate(all="ignore"):
+            folded = _fold(node, inputs)
+    except (ValueError, TypeError, IndexError, KeyError) as error:
+        raise malformed(f"has constants that don't fit: {node.label}") from error
+    return None if folded is None else np.asarray(folded)
+
+
+def _fold(node: OnnxNode, inputs: list[NDArray[Any]]) -> Any:
+    attributes = node.attributes
+    match node.operator:
+        case "Constant":
+            (value,) = attributes.values()
+            # scalars and lists of floats are float32 in the format
+            return np.float32(value) if "value_float" in attributes else np.asarray(value)
+        case "Identity":
+            return inputs[0]
+        case "Cast":
+            return inputs[0].astype(DTYPES[attributes["to"]])
+        case "Transpose":
+            return np.transpose(inputs[0], attributes.get("perm"))
+        case "Reshape":
+            return inputs[0].reshape(reshaped(inputs[0].shape, inputs[1]))
+        case "Squeeze":
+            axes = axes_of(node, inputs[1:])
+            return np.squeeze(inputs[0], None if axes is None else tuple(axes))
+        case "Unsqueeze":
+            return np.expand_dims(inputs[0], tuple(axes_of(node, inputs[1:]) or ()))
+        case "Concat":
+            if sum(array.size for array in inputs) > MAXIMUM_ELEMENTS:
+                raise malformed(f"has constants of more than {MAXIMUM_ELEMENTS} elements")
+            return np.concatenate(inputs, axis=attributes["axis"])
+        case "Div":
+            _check_broadcast(inputs)
+            integer = inputs[0].dtype.kind in "iu"
+            return None if integer else np.divide(inputs[0], inputs[1])
+        case operator if operator in ELEMENTWISE:
+            _check_broadcast(inputs)
+            return ELEMENTWISE[operator](inputs[0], inputs[1])
+        case operator if operator in UNARY:
+            return UNARY[operator](inputs[0])
+        case _:
+            return None
+
+
+def axes_of(node: OnnxNode, inputs: list[NDArray[Any]]) -> list[int] | None:
+    """The axes of Squeeze, Unsqueeze or ReduceSum: an attribute or an input, by opset."""
+    axes = node.attributes.get("axes", inputs[0] if inputs else None)
+    return None if axes is None else [int(axis) for axis in np.atleast_1d(axes)]
+
+
+def reshaped(shape: tuple[int, ...], target: NDArray[Any]) -> tuple[int, ...]:
+    """The target of ONNX Reshape for a known shape: 0 keeps a dimension, -1 is left to NumPy."""
+    return tuple(shape[i] if size == 0 else int(size) for i, size in enumerate(target.tolist()))
+
+
+def _check_broadcast(inputs: list[NDArray[Any]]) -> None:
+    if math.prod(np.broadcast_shapes(*(array.shape for array in inputs))) > MAXIMUM_ELEMENTS:
+        raise malformed(f"has constants of more than {MAXIMUM_ELEMENTS} elements")

@@ -1,0 +1,109 @@
+"""What a client re-checks of a served plan, none of which it takes on trust.
+
+1. The parameters are in this version's catalogue and satisfy the policy's column of the security
+   table (they cannot be built otherwise).
+2. The plan's numbers fit each other and stay within bounds (`LinearCircuit.of`).
+3. Inputs and answers are hidden from the server, by the statement.
+4. The decryption flooding is at least what the client's own policy asks for, by the client's own
+   arithmetic, so that answers may be published.
+5. The server's flooding is at least what the statement claims.
+
+The weights are the owner's to protect: a client does not demand that they be hidden from itself.
+"""
+
+from __future__ import annotations
+
+import math
+
+from strongroom.compiler.noise import log_decryption_sigma, log_sanitising_sigma
+from strongroom.compiler.plan import Plan
+from strongroom.compiler.precision import WeightNorms, key_dependent_bound, product_bound
+from strongroom.engine import satisfying
+from strongroom.errors import PolicyError
+from strongroom.policy import Policy
+from strongroom.protections.fhe.circuit import LinearCircuit
+
+_TOLERANCE_BITS = 1e-6
+"""For the rounding of logarithms between machines."""
+
+_NO_WEIGHTS = WeightNorms(bound=1.0, euclidean=0.0, absolute=0.0, columns=1)
+"""Weights are not the client's to know; without them a noise bound is a lower bound."""
+
+
+def check_plan(plan: Plan, policy: Policy) -> LinearCircuit:
+    """Check an untrusted plan against a client's policy.
+
+    Returns:
+        The plan's circuit.
+
+    Raises:
+        PolicyError: SR-PARAMETERS-UNKNOWN, -INSECURE, SR-PLAN-INVALID, -FLOODING, -GUARANTEE.
+    """
+    circuit = LinearCircuit.of(plan)
+    _check_security(plan, policy)
+    _check_guarantee(plan, circuit, policy)
+    _check_flooding(plan, circuit, policy)
+    return circuit
+
+
+def _check_security(plan: Plan, policy: Policy) -> None:
+    if plan.parameters not in {entry.name for entry in satisfying(policy.security)}:
+        raise PolicyError(
+            "SR-PARAMETERS-INSECURE",
+            f"parameters {plan.parameters} do not reach {policy.security}",
+            "Ask the model's owner to protect it under that policy",
+        )
+
+
+def _check_guarantee(plan: Plan, circuit: LinearCircuit, policy: Policy) -> None:
+    stated = plan.guarantee
+    problem = ""
+    if stated.protection != plan.protection:
+        problem = "it is about another protection"
+    elif not (stated.inputs_from_server == stated.outputs_from_server == "hidden"):
+        problem = "inputs or answers would be visible to the server"
+    elif stated.ring_degree != circuit.parameters.ring_degree:
+        problem = "it names another ring degree than the parameters have"
+    elif stated.decryption_bits < policy.decryption_bits:
+        problem = (
+            f"decryption_bits is {stated.decryption_bits}, the policy demands "
+            f"{policy.decryption_bits}"
+        )
+    elif stated.decryption_queries < policy.decryption_queries:
+        problem = (
+            f"decryption_queries is {stated.decryption_queries}, the policy demands "
+            f"{policy.decryption_queries}"
+        )
+    if problem:
+        raise PolicyError(
+            "SR-PLAN-GUARANTEE",
+            f"the guarantee statement falls short: {problem}",
+            "Ask the model's owner to protect it under your policy",
+        )
+
+
+def _check_flooding(plan: Plan, circuit: LinearCircuit, policy: Policy) -> None:
+    layout = plan.layout
+    log_weight = layout.log_weight_scale
+    decryption = log_decryption_sigma(
+        policy.decryption_bits,
+        policy.decryption_queries,
+        circuit.exposed,
+        key_dependent_bound(circuit.parameters, circuit.limbs, log_weight, _NO_WEIGHTS),
+    )
+    _require(layout.decryption_log_sigma, decryption, "decryption")
+    sanitising = log_sanitising_sigma(
+        plan.guarantee.sanitising_bits,
+        circuit.exposed,
+        product_bound(circuit.parameters, circuit.limbs, log_weight, _NO_WEIGHTS),
+    )
+    _require(layout.flooding_log_sigma, sanitising, "sanitising")
+
+
+def _require(log_sigma: float, least: float, what: str) -> None:
+    if not (math.isfinite(log_sigma) and log_sigma >= least - _TOLERANCE_BITS):
+        raise PolicyError(
+            "SR-PLAN-FLOODING",
+            f"the plan's {what} flooding is 2^{log_sigma:.1f}, at least 2^{least:.1f} is needed",
+            "Ask the model's owner for a plan that keeps its own statement",
+        )

@@ -1,0 +1,120 @@
+"""The circuit of a linear model: everything that both sides derive from a plan."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+from strongroom.canonical import canonical_json
+from strongroom.compiler.messages import Limbs, MessageSizes
+from strongroom.compiler.packing import LinearPacking
+from strongroom.compiler.plan import LinearLayout, Plan
+from strongroom.engine import Parameters, catalogued
+from strongroom.errors import PolicyError
+
+
+@dataclass(frozen=True, slots=True)
+class LinearCircuit:
+    """Parameters, packing, levels, exact scales and message sizes of one plan.
+
+    Attributes:
+        input_scale, weight_scale: as encoded.
+        response_scale: of a response's integers.
+        binding: 32 bytes that name the plan in every message.
+    """
+
+    parameters: Parameters
+    layout: LinearLayout
+    packing: LinearPacking
+    limbs: Limbs
+    input_scale: Fraction
+    weight_scale: Fraction
+    response_scale: Fraction
+    sizes: MessageSizes
+    binding: bytes
+
+    @classmethod
+    def of(cls, plan: Plan) -> LinearCircuit:
+        """Derive a circuit; the plan may come from a stranger.
+
+        Raises:
+            PolicyError: SR-PLAN-INVALID, SR-PARAMETERS-UNKNOWN.
+        """
+        parameters = catalogued(plan.parameters)
+        layout = plan.layout
+        _require_sound(plan, parameters)
+        packing = LinearPacking.choose(parameters.ring_degree, layout.columns, layout.outputs)
+        if (
+            packing.column_chunks,
+            packing.outputs_per_ciphertext,
+            packing.rows_per_ciphertext,
+        ) != (layout.column_chunks, layout.outputs_per_ciphertext, layout.rows_per_ciphertext):
+            raise _contradiction("its packing is not the one for its columns and outputs")
+        limbs = Limbs(layout.input_limbs, layout.sanitise_limbs, layout.response_limbs)
+        input_scale = Fraction(2) ** layout.log_input_scale
+        weight_scale = Fraction(2) ** layout.log_weight_scale
+        dropped = Fraction(parameters.modulus(limbs.input), parameters.modulus(limbs.response))
+        response_scale = input_scale * weight_scale / dropped
+        sizes = MessageSizes(parameters, packing, limbs, input_scale, response_scale)
+        if not 1 <= layout.blocks_per_request <= sizes.blocks_per_request():
+            raise _contradiction("a full request would be larger than the protocol allows")
+        binding = hashlib.sha256(
+            canonical_json([plan.parameters, plan.layout, plan.input, plan.output])
+        ).digest()
+        return cls(
+            parameters,
+            layout,
+            packing,
+            limbs,
+            input_scale,
+            weight_scale,
+            response_scale,
+            sizes,
+            binding,
+        )
+
+    @property
+    def rows_per_request(self) -> int:
+        """How many rows a request holds at most."""
+        return self.layout.blocks_per_request * self.packing.rows_per_ciphertext
+
+    @property
+    def exposed(self) -> int:
+        """Largest number of declared coefficients of one response ciphertext."""
+        return self.packing.rows_per_ciphertext * self.packing.outputs_per_ciphertext
+
+
+def _require_sound(plan: Plan, parameters: Parameters) -> None:
+    """Everything that must hold before a plan's numbers are computed with."""
+    layout = plan.layout
+    if layout.columns != plan.input.columns or layout.outputs != plan.output.outputs:
+        raise _contradiction("its layout has other columns or outputs than its model")
+    if not len(layout.centre) == len(layout.half_width) == layout.columns:
+        raise _contradiction("its preprocessing has other columns than its model")
+    limits = (layout.response_limbs, layout.sanitise_limbs, layout.input_limbs, parameters.limbs)
+    if list(limits) != sorted(limits):
+        raise _contradiction("its levels are not in order, or not in the chain")
+    if not all(map(math.isfinite, layout.centre)):
+        raise _contradiction("a centre is not finite")
+    if not all(math.isfinite(h) and h > 0 and math.frexp(h)[0] == 0.5 for h in layout.half_width):
+        raise _contradiction("a half width is not a power of two")
+    if not (math.isfinite(layout.headroom) and layout.headroom >= 1.0):
+        raise _contradiction("its headroom is below 1")
+    largest = math.floor(parameters.log_prefix(layout.input_limbs))
+    if not (0 < layout.log_input_scale and 0 < layout.log_weight_scale) or (
+        layout.log_input_scale + layout.log_weight_scale >= largest
+    ):
+        raise _contradiction("its scales do not fit its modulus")
+    floods = (layout.flooding_log_sigma, layout.decryption_log_sigma)
+    if not all(math.isfinite(f) and 0.0 <= f <= largest for f in floods):
+        raise _contradiction("its flooding is out of bounds")
+    if not -1000 <= layout.log_output_step <= 1000:
+        raise _contradiction("its output step is out of bounds")
+
+
+def _contradiction(what: str) -> PolicyError:
+    return PolicyError(
+        "SR-PLAN-INVALID", f"the plan is not valid: {what}", "Ask the model's owner for a new one"
+    )

@@ -1,0 +1,162 @@
+"""The client's side of a linear model: asks without showing rows, and reads the answer."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strongroom import engine
+from strongroom.engine import SecretKey
+from strongroom.errors import CiphertextError, InputError, InputRangeWarning
+from strongroom.protections.fhe import wire
+from strongroom.protections.fhe.circuit import LinearCircuit
+
+FAR_OUTSIDE = 2.0
+"""From how many times the sample's range on a caller is warned."""
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class EncodedRows:
+    """Rows as coefficients: for each block, one vector a chunk of columns.
+
+    Attributes:
+        rows: how many.
+    """
+
+    rows: int
+    blocks: tuple[tuple[NDArray[np.float64], ...], ...]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PendingRequest:
+    """A request, and the envelope that its response must repeat.
+
+    Attributes:
+        body: the bytes to send.
+    """
+
+    body: bytes
+    envelope: wire.Envelope
+
+
+class LinearClient:
+    """One client's end: a plan and a secret key. Safe from several threads."""
+
+    def __init__(
+        self,
+        circuit: LinearCircuit,
+        secret: SecretKey,
+        *,
+        decryption_log_sigma: float,
+        column_names: tuple[str, ...],
+    ) -> None:
+        self._circuit = circuit
+        self._secret = secret
+        self._log_sigma = decryption_log_sigma
+        self._names = column_names
+        self._centre = np.array(circuit.layout.centre)
+        self._half_width = np.array(circuit.layout.half_width)
+        # One public key a session: nothing is gained by a fresh one a request.
+        self._public_key = engine.public_key_to_bytes(secret.public_key(circuit.limbs.sanitise))
+
+    @property
+    def rows_per_request(self) -> int:
+        """How many rows one request holds at most."""
+        return self._circuit.rows_per_request
+
+    def encode(self, rows: NDArray[np.float64]) -> EncodedRows:
+        """See `protections.interface.ClientSide.encode`."""
+        with np.errstate(over="ignore"):
+            z = (rows - self._centre) / self._half_width
+        self._check_range(np.abs(z))
+        packing = self._circuit.packing
+        blocks = tuple(
+            tuple(packing.row_coefficients(z[block]))
+            for block in wire.blocks(self._circuit.sizes, len(z))
+        )
+        return EncodedRows(len(z), blocks)
+
+    def encrypt(self, encoded: EncodedRows) -> PendingRequest:
+        """See `protections.interface.ClientSide.encrypt`."""
+        circuit = self._circuit
+        envelope = wire.Envelope.fresh(encoded.rows)
+        parts = [envelope.to_bytes(wire.REQUEST, circuit.binding), self._public_key]
+        block_rows = (b.stop - b.start for b in wire.blocks(circuit.sizes, encoded.rows))
+        for rows, polynomials in zip(block_rows, encoded.blocks, strict=True):
+            positions = circuit.packing.request_positions(rows)
+            for coefficients in polynomials:
+                plaintext = engine.encode_coefficients(
+                    circuit.parameters, coefficients, circuit.input_scale, circuit.limbs.input
+                )
+                ciphertext = self._secret.encrypt(plaintext)
+                parts.append(engine.ciphertext_to_bytes(ciphertext, positions))
+        return PendingRequest(b"".join(parts), envelope)
+
+    def decrypt(self, pending: PendingRequest, response: bytes) -> NDArray[np.float64]:
+        """See `protections.interface.ClientSide.decrypt`."""
+        circuit = self._circuit
+        view = memoryview(response)
+        envelope, body = wire.read_envelope(
+            view, wire.RESPONSE, circuit.binding, circuit.rows_per_request
+        )
+        if envelope != pending.envelope:
+            raise CiphertextError(
+                "SR-CIPHERTEXT-MISMATCH",
+                "the response answers another request",
+                "Ask again; if it happens again, tell the server's operator",
+            )
+        wire.require_size(view, circuit.sizes.response(envelope.rows))
+        blocks = []
+        for block in wire.blocks(circuit.sizes, envelope.rows):
+            rows = block.stop - block.start
+            groups = []
+            for group in range(circuit.packing.groups):
+                size = circuit.sizes.response_ciphertext(rows, group)
+                groups.append(self._open(body[:size], rows, group))
+                body = body[size:]
+            blocks.append(np.hstack(groups))
+        return np.vstack(blocks)
+
+    def _open(self, data: memoryview, rows: int, group: int) -> NDArray[np.float64]:
+        circuit = self._circuit
+        declared = circuit.packing.result_positions(rows, group)
+        ciphertext = engine.ciphertext_from_bytes(
+            circuit.parameters, data, limbs=circuit.limbs.response, positions=declared
+        )
+        if ciphertext.scale != circuit.response_scale:
+            raise wire.malformed("a result has another scale than the plan says")
+        scores = self._secret.decrypt(
+            ciphertext,
+            declared,
+            log_sigma=self._log_sigma,
+            step=2.0**circuit.layout.log_output_step,
+        )
+        return scores.reshape(rows, circuit.packing.group_outputs(group))
+
+    def _check_range(self, z: NDArray[np.float64]) -> None:
+        """Refuse what could overflow, warn of what is far from everything the model was planned
+        on. Messages name places, never values."""
+        headroom = self._circuit.layout.headroom
+        if (z > headroom).any():
+            row, column = np.argwhere(z > headroom)[0]
+            raise InputError(
+                "SR-INPUT-RANGE",
+                f"row {row}, {self._column(column)} is more than {headroom:g} times outside the "
+                "range of the sample that the model was protected with",
+                "Check the units of the value, or have the model protected with a wider sample",
+            )
+        if (z > FAR_OUTSIDE).any():
+            far = (z > FAR_OUTSIDE).any(axis=1)
+            row, column = np.argwhere(z > FAR_OUTSIDE)[0]
+            warnings.warn(
+                f"{int(far.sum())} of {len(z)} rows lie far outside the sample's range, the first "
+                f"at row {row}, {self._column(column)}: the answer may be less precise",
+                InputRangeWarning,
+                stacklevel=2,
+            )
+
+    def _column(self, column: int) -> str:
+        return f"column {self._names[column]!r}" if self._names else f"column {column}"

@@ -1,0 +1,100 @@
+"""The server's side of a linear model: answers rows that it cannot read.
+
+What it handles is ciphertexts and a public key. It holds the weights, and its answers say nothing
+of them but the scores: every result is sanitised before it leaves (`engine.sanitise`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from strongroom import engine
+from strongroom.compiler.linear import ScaledAffine
+from strongroom.engine import Ciphertext, Plaintext, PublicKey
+from strongroom.protections.fhe import wire
+from strongroom.protections.fhe.circuit import LinearCircuit
+
+
+class LinearServer:
+    """A linear model ready to answer. Immutable; safe from several threads."""
+
+    def __init__(self, circuit: LinearCircuit, model: ScaledAffine) -> None:
+        self._circuit = circuit
+        packing = circuit.packing
+        together = packing.outputs_per_ciphertext
+        self._group_bias = [
+            model.bias[group * together : (group + 1) * together]
+            for group in range(packing.groups)
+        ]
+        self._weights = [
+            [self._encode_weights(model, group, chunk) for chunk in range(packing.column_chunks)]
+            for group in range(packing.groups)
+        ]
+
+    def answer(self, request: bytes | memoryview, *, threads: int = 1) -> bytes:
+        """Answer one request. See `protections.interface.ServerSide`.
+
+        A request is a few hundred microseconds of work, so `threads` is not used: workers answer
+        requests side by side.
+        """
+        circuit = self._circuit
+        view = memoryview(request).cast("B")
+        envelope, body = wire.read_envelope(
+            view, wire.REQUEST, circuit.binding, circuit.rows_per_request
+        )
+        wire.require_size(view, circuit.sizes.request(envelope.rows))
+        key = engine.public_key_from_bytes(
+            circuit.parameters,
+            body[: circuit.sizes.public_key],
+            limbs=circuit.limbs.sanitise,
+        )
+        body = body[circuit.sizes.public_key :]
+        parts = [envelope.to_bytes(wire.RESPONSE, circuit.binding)]
+        for block in wire.blocks(circuit.sizes, envelope.rows):
+            rows = block.stop - block.start
+            inputs, body = self._read_block(body, rows)
+            parts.extend(
+                self._result(inputs, key, rows, group) for group in range(circuit.packing.groups)
+            )
+        return b"".join(parts)
+
+    def _read_block(
+        self, body: memoryview, rows: int
+    ) -> tuple[list[Ciphertext], memoryview]:
+        circuit = self._circuit
+        positions = circuit.packing.request_positions(rows)
+        size = circuit.sizes.request_ciphertext(rows)
+        inputs = []
+        for _ in range(circuit.packing.column_chunks):
+            ciphertext = engine.ciphertext_from_bytes(
+                circuit.parameters, body[:size], limbs=circuit.limbs.input, positions=positions
+            )
+            if ciphertext.scale != circuit.input_scale or ciphertext.seed is None:
+                raise wire.malformed("a ciphertext is not fresh, or has another scale")
+            inputs.append(ciphertext)
+            body = body[size:]
+        return inputs, body
+
+    def _result(self, inputs: list[Ciphertext], key: PublicKey, rows: int, group: int) -> bytes:
+        """Inner products, bias, rescaling, sanitising, rescaling: one group of outputs."""
+        circuit = self._circuit
+        limbs = circuit.limbs
+        declared = circuit.packing.result_positions(rows, group)
+        products = map(engine.multiply_plain, inputs, self._weights[group])
+        result = next(products)
+        for product in products:
+            result = engine.add(result, product)
+        result = engine.add_at(result, declared, np.tile(self._group_bias[group], rows))
+        if limbs.sanitise < limbs.input:
+            result = engine.rescale(result, limbs.input - limbs.sanitise)
+        result = engine.sanitise(result, key, declared, circuit.layout.flooding_log_sigma)
+        if limbs.response < limbs.sanitise:
+            result = engine.rescale(result, limbs.sanitise - limbs.response)
+        return engine.ciphertext_to_bytes(result, declared)
+
+    def _encode_weights(self, model: ScaledAffine, group: int, chunk: int) -> Plaintext:
+        circuit = self._circuit
+        coefficients = circuit.packing.weight_coefficients(model.weights, group, chunk)
+        return engine.encode_coefficients(
+            circuit.parameters, coefficients, circuit.weight_scale, circuit.limbs.input
+        )

@@ -1,0 +1,250 @@
+"""The ASGI application: the routes of the Open Inference Protocol V2.
+
+The order in which a request on a model is judged, each step before the next is looked at:
+token; model; declared length of the body; a place in the queue; the body, as it arrives; its
+format. Nothing here computes or blocks: evaluation is the workers'.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from importlib.metadata import PackageNotFoundError, version
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from strongroom.errors import ServerError, StrongroomError
+from strongroom.server import v2
+from strongroom.server.catalogue import Catalogue, CatalogueEntry
+from strongroom.server.config import ServerConfig
+from strongroom.server.job import Evaluation
+from strongroom.server.tokens import TokenFile
+from strongroom.server.upload import (
+    Disconnected,
+    EarlyRefusal,
+    declared_length,
+    error_response,
+    read_body,
+)
+from strongroom.server.workers import WorkerPool
+
+_log = logging.getLogger("strongroom.server")
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def application(
+    config: ServerConfig, catalogue: Catalogue, pool: WorkerPool, tokens: TokenFile
+) -> Starlette:
+    """The application over a pool that has started."""
+    service = _Service(config, catalogue, pool, tokens)
+    model = "/v2/models/{name}"
+    routes = [
+        Route("/v2", _guarded(service.server_metadata)),
+        Route("/v2/health/live", _guarded(service.live)),
+        Route("/v2/health/ready", _guarded(service.ready)),
+    ]
+    for path in (model, model + "/versions/{version}"):
+        routes += [
+            Route(path, _guarded(service.model_metadata)),
+            Route(path + "/ready", _guarded(service.model_ready)),
+            Route(path + "/infer", _guarded(service.infer), methods=["POST"]),
+        ]
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _no_route})
+    app.router.redirect_slashes = False
+    return app
+
+
+class _Service:
+    """The endpoints and what they need."""
+
+    def __init__(
+        self, config: ServerConfig, catalogue: Catalogue, pool: WorkerPool, tokens: TokenFile
+    ) -> None:
+        self._config = config
+        self._catalogue = catalogue
+        self._pool = pool
+        self._tokens = tokens
+        self._metadata = msgspec.json.encode(
+            {"name": "strongroom", "version": _version(), "extensions": ["binary_tensor_data"]}
+        )
+
+    async def server_metadata(self, request: Request) -> Response:
+        return _json(self._metadata)
+
+    async def live(self, request: Request) -> Response:
+        return _json(b'{"live":true}')
+
+    async def ready(self, request: Request) -> Response:
+        ready = self._pool.ready
+        return _json(msgspec.json.encode({"ready": ready}), 200 if ready else 503)
+
+    async def model_metadata(self, request: Request) -> Response:
+        self._tenant(request)
+        return _json(self._entry(request).metadata)
+
+    async def model_ready(self, request: Request) -> Response:
+        self._tenant(request)
+        name = self._entry(request).model.name
+        ready = self._pool.ready
+        return _json(msgspec.json.encode({"name": name, "ready": ready}), 200 if ready else 503)
+
+    async def infer(self, request: Request) -> Response:
+        started = time.perf_counter()
+        try:
+            tenant = self._tenant(request)
+            entry = self._entry(request)
+            length = declared_length(request.headers, entry.body_limit)
+            header = _single(request, v2.HEADER_LENGTH)
+            v2.json_length(header, length)
+            self._pool.enter()
+        except StrongroomError as error:
+            _log.info("request refused", extra={"code": error.code, "status": error.http_status})
+            return EarlyRefusal(error, request.headers)
+        code, status = "", 200
+        try:
+            body = await read_body(request.receive, length, self._config.read_timeout_seconds)
+            return await self._answer(request, entry, memoryview(body), header)
+        except StrongroomError as error:
+            code, status = error.code, error.http_status
+            return error_response(error, close=status == 408)
+        finally:
+            self._pool.leave()
+            _log.info(
+                "request",
+                extra={
+                    "tenant": tenant,
+                    "model": entry.model.name,
+                    "status": status,
+                    "code": code,
+                    "request_bytes": length,
+                    "milliseconds": round((time.perf_counter() - started) * 1e3, 3),
+                },
+            )
+
+    async def _answer(
+        self, request: Request, entry: CatalogueEntry, body: memoryview, header: str | None
+    ) -> Response:
+        parsed = v2.parse_request(body, header)
+        if parsed.package_digest not in (None, entry.model.digest):
+            raise ServerError(
+                "SR-PACKAGE-DIGEST",
+                f"model {entry.model.name!r} is served from another package than is asked for",
+                "Open a new client, and compare the package's digest with its owner's",
+                http_status=409,
+            )
+        if len(parsed.content) > entry.model.request_limit:
+            raise ServerError(
+                "SR-REQUEST-SIZE",
+                f"the protected request has {len(parsed.content)} bytes, "
+                f"the model takes {entry.model.request_limit}",
+                "Send fewer rows at once",
+                http_status=413,
+            )
+        evaluation = await self._evaluate(request, entry.index, parsed.content)
+        content, headers = v2.response_body(
+            entry.model.name,
+            entry.model.version,
+            parsed,
+            evaluation.response,
+            {
+                "package_digest": entry.model.digest,
+                "compute_microseconds": evaluation.compute_microseconds,
+                "queue_microseconds": evaluation.queue_microseconds,
+            },
+        )
+        return Response(content, 200, headers)
+
+    async def _evaluate(self, request: Request, index: int, content: memoryview) -> Evaluation:
+        job = self._pool.submit(index, content)
+        try:
+            if job.waiting:
+                # Whoever waits in the queue may leave; then there is nothing to compute.
+                leaving = asyncio.ensure_future(request.receive())
+                await asyncio.wait((job.result, leaving), return_when=asyncio.FIRST_COMPLETED)
+                if leaving.done() and not job.result.done() and job.waiting:
+                    raise Disconnected
+                leaving.cancel()
+            return await job.result
+        finally:
+            if not job.result.done():
+                self._pool.withdraw(job)
+
+    def _tenant(self, request: Request) -> str:
+        """Who asks. Comes before anything else, so that nobody else learns what models exist."""
+        scheme, _, token = (_single(request, "authorization") or "").partition(" ")
+        tenant = self._tokens.tenant(token.strip())
+        if scheme.lower() != "bearer" or tenant is None:
+            raise ServerError(
+                "SR-SERVER-TOKEN",
+                "the token is missing, unknown or revoked",
+                "Send the header Authorization: Bearer with a token of this server",
+                http_status=401,
+            )
+        return tenant
+
+    def _entry(self, request: Request) -> CatalogueEntry:
+        return self._catalogue.find(request.path_params["name"], request.path_params.get("version"))
+
+
+def _guarded(endpoint: Endpoint) -> Endpoint:
+    """Turn errors into answers, and faults into a line of the log and a plain answer."""
+
+    async def guarded(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except StrongroomError as error:
+            return error_response(error)
+        except Disconnected:
+            return Response(status_code=400)  # goes nowhere
+        except Exception as fault:
+            _log.exception("fault in the front process", exc_info=fault)
+            return error_response(ServerError("SR-INTERNAL", "an unexpected fault in the server"))
+
+    return guarded
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    text = "the method is not allowed here" if status == 405 else "there is no such resource"
+    response = error_response(
+        ServerError(
+            "SR-REQUEST-FORMAT",
+            text,
+            "See the Open Inference Protocol for the paths under /v2",
+            http_status=status,
+        )
+    )
+    if isinstance(error, HTTPException) and error.headers:
+        response.headers.update(error.headers)
+    return response
+
+
+def _single(request: Request, name: str) -> str | None:
+    values = request.headers.getlist(name)
+    if len(values) > 1:
+        raise ServerError(
+            "SR-REQUEST-FORMAT",
+            f"the request has the header {name} more than once",
+            "Send it once",
+            http_status=400,
+        )
+    return values[0] if values else None
+
+
+def _json(body: bytes, status: int = 200) -> Response:
+    return Response(body, status, {"content-type": "application/json"})
+
+
+def _version() -> str:
+    try:
+        return version("strongroom")
+    except PackageNotFoundError:  # run from a source tree
+        return "0"

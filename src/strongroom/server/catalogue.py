@@ -1,0 +1,108 @@
+"""The models that a server has, by name and version, and their metadata documents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from strongroom.errors import ServerError
+from strongroom.server import v2
+from strongroom.server.model import ModelDescription
+
+_BASE64_NUMERATOR: Final = 4
+_BASE64_DENOMINATOR: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueEntry:
+    """A model that can be asked.
+
+    Attributes:
+        index: of its package, as the workers count.
+        model: its description.
+        body_limit: largest body of a request in bytes.
+        metadata: the V2 metadata document, encoded.
+    """
+
+    index: int
+    model: ModelDescription
+    body_limit: int
+    metadata: bytes
+
+
+class Catalogue:
+    """All models of a server; immutable.
+
+    Args:
+        models: in the order of the configured packages.
+        request_bytes: the server's own limit on a body.
+
+    Raises:
+        ServerError: SR-SERVER-CONFIG if two packages hold one version of one model, or if a name
+            or version can't be part of a URL's path.
+    """
+
+    def __init__(self, models: Sequence[ModelDescription], request_bytes: int) -> None:
+        self._entries: dict[str, dict[str, CatalogueEntry]] = {}
+        for index, model in enumerate(models):
+            for part in (model.name, model.version):
+                if not part or "/" in part or not part.isprintable():
+                    raise ServerError(
+                        "SR-SERVER-CONFIG",
+                        f"model {model.name!r} version {model.version!r} can't be put into a URL",
+                        "Protect it under a name and version without slashes",
+                    )
+            versions = self._entries.setdefault(model.name, {})
+            if model.version in versions:
+                raise ServerError(
+                    "SR-SERVER-CONFIG",
+                    f"two packages hold version {model.version!r} of model {model.name!r}",
+                    "Serve one of them",
+                )
+            all_versions = [other.version for other in models if other.name == model.name]
+            base64_limit = model.request_limit * _BASE64_NUMERATOR // _BASE64_DENOMINATOR
+            versions[model.version] = CatalogueEntry(
+                index=index,
+                model=model,
+                body_limit=min(request_bytes, base64_limit + v2.BODY_OVERHEAD_BYTES),
+                metadata=msgspec.json.encode(_metadata(model, all_versions)),
+            )
+
+    def find(self, name: str, version: str | None) -> CatalogueEntry:
+        """The model of that name and version, or the version that was configured last.
+
+        Raises:
+            ServerError: SR-SERVER-MODEL if there is none.
+        """
+        versions = self._entries.get(name)
+        if not versions:
+            raise ServerError(
+                "SR-SERVER-MODEL",
+                f"the server has no model {name[:64]!r}",
+                "Check the name",
+                http_status=404,
+            )
+        if version is None:
+            return next(reversed(versions.values()))
+        if version not in versions:
+            raise ServerError(
+                "SR-SERVER-MODEL",
+                f"the server has no version {version[:64]!r} of model {name!r}",
+                f"Ask for one of: {', '.join(versions)}",
+                http_status=404,
+            )
+        return versions[version]
+
+
+def _metadata(model: ModelDescription, versions: list[str]) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "versions": versions,
+        "platform": f"strongroom_{model.protection}",
+        "inputs": [{"name": v2.INPUT_NAME, "datatype": v2.DATATYPE, "shape": [1]}],
+        "outputs": [{"name": v2.OUTPUT_NAME, "datatype": v2.DATATYPE, "shape": [1]}],
+        "parameters": {"package_digest": model.digest, "manifest": model.manifest_json},
+    }

@@ -1,0 +1,127 @@
+"""The server's configuration: what it serves, to whom, within which limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from strongroom.errors import ServerError
+
+DEFAULT_LOADER: Final = "strongroom.server.open:open_served"
+
+_MIB: Final = 1 << 20
+
+
+class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that a server is told at its start; immutable.
+
+    Attributes:
+        packages: paths of the packages to serve. Where several hold one model name, a request
+            without a version goes to the one listed last.
+        tokens: path of the token file, see `server.tokens`.
+        host: address to bind. Anything but loopback needs TLS.
+        port: TCP port; 0 lets the system choose, and the ready line names it.
+        tls_certificate, tls_key: paths of PEM files; both or neither.
+        workers: number of worker processes.
+        threads: threads of one evaluation.
+        request_bytes: largest body of a request, whatever the model would accept.
+        queue_length: how many requests may wait for a worker, their upload included.
+        connections: largest number of open connections.
+        worker_memory_bytes: memory that an evaluation may take on top of the loaded models.
+        evaluation_timeout_seconds: after which an evaluation is ended.
+        read_timeout_seconds: within which the body of a request has to arrive.
+        queue_timeout_seconds: how long a request waits for a worker at most.
+        idle_timeout_seconds: how long a connection may stay open between requests, and how long
+            a request's headers may take.
+        load_timeout_seconds: within which a worker has to load the packages.
+        drain_timeout_seconds: how long running requests are waited for after SIGTERM.
+        loader: import string "module:function" of a `server.model.Loader`.
+
+    Raises:
+        ServerError: SR-SERVER-CONFIG for a value that makes no sense.
+    """
+
+    packages: tuple[str, ...]
+    tokens: str
+    host: str = "127.0.0.1"
+    port: int = 8443
+    tls_certificate: str | None = None
+    tls_key: str | None = None
+    workers: int = 2
+    threads: int = 1
+    request_bytes: int = 64 * _MIB
+    queue_length: int = 64
+    connections: int = 1024
+    worker_memory_bytes: int = 2048 * _MIB
+    evaluation_timeout_seconds: float = 60.0
+    read_timeout_seconds: float = 30.0
+    queue_timeout_seconds: float = 60.0
+    idle_timeout_seconds: float = 75.0
+    load_timeout_seconds: float = 600.0
+    drain_timeout_seconds: float = 30.0
+    loader: str = DEFAULT_LOADER
+
+    def __post_init__(self) -> None:
+        if not self.packages:
+            raise ServerError(
+                "SR-SERVER-CONFIG", "packages is empty", "Name at least one package to serve"
+            )
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ServerError(
+                "SR-SERVER-CONFIG",
+                "only one of tls_certificate and tls_key is set",
+                "Set both, or neither on loopback",
+            )
+        if self.loader.count(":") != 1 or not all(self.loader.split(":")):
+            raise ServerError(
+                "SR-SERVER-CONFIG", f"loader is {self.loader!r}", "Write it as module:function"
+            )
+        bounds: dict[str, tuple[float, float]] = {
+            "port": (0, 65535),
+            "workers": (1, 1024),
+            "threads": (1, 1024),
+            "request_bytes": (1024, 2**31),
+            "queue_length": (0, 2**16),
+            "connections": (1, 2**20),
+            "worker_memory_bytes": (16 * _MIB, 2**46),
+            "evaluation_timeout_seconds": (0.01, 86_400),
+            "read_timeout_seconds": (0.1, 86_400),
+            "queue_timeout_seconds": (0.01, 86_400),
+            "idle_timeout_seconds": (0.1, 86_400),
+            "load_timeout_seconds": (0.1, 86_400),
+            "drain_timeout_seconds": (0, 86_400),
+        }
+        for field, (low, high) in bounds.items():
+            value = getattr(self, field)
+            if not low <= value <= high:
+                raise ServerError(
+                    "SR-SERVER-CONFIG",
+                    f"{field} is {value}",
+                    f"Choose a value from {low:g} to {high:g}",
+                )
+
+
+def read_config(path: Path) -> ServerConfig:
+    """Read a configuration from a JSON file.
+
+    Raises:
+        ServerError: SR-SERVER-CONFIG if the file can't be read or a field is wrong.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise ServerError(
+            "SR-SERVER-CONFIG",
+            f"the configuration file {path} can't be read ({error.strerror})",
+            "Check its path and permissions",
+        ) from error
+    try:
+        return msgspec.json.decode(text, type=ServerConfig)
+    except msgspec.MsgspecError as error:
+        raise ServerError(
+            "SR-SERVER-CONFIG",
+            f"the configuration file {path} is wrong: {error}",
+            "Correct that field",
+        ) from error

@@ -1,0 +1,81 @@
+"""A request on its way through the pool of workers, and the ways in which it may end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+from strongroom.errors import ServerError, StrongroomError
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A protected response, and how long it took to get there."""
+
+    response: bytes
+    compute_microseconds: int
+    queue_microseconds: int
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One protected request; ends exactly once.
+
+    Attributes:
+        model: index of the package.
+        request: the protected request.
+        result: resolves to the evaluation, or to the error that ends the request.
+        timer: ends the wait in the queue.
+    """
+
+    model: int
+    request: memoryview
+    result: asyncio.Future[Evaluation]
+    timer: asyncio.TimerHandle | None = None
+    _queued_at: float = field(default_factory=time.perf_counter)
+    _started_at: float | None = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it has not been given to a worker yet."""
+        return self._started_at is None
+
+    def start(self) -> None:
+        """It has been given to a worker."""
+        self._started_at = time.perf_counter()
+        self._stop_timer()
+
+    def succeed(self, response: bytes, compute_microseconds: int) -> None:
+        """The worker has answered."""
+        if not self.result.done():
+            waited = (self._started_at or self._queued_at) - self._queued_at
+            evaluation = Evaluation(response, compute_microseconds, int(waited * 1e6))
+            self.result.set_result(evaluation)
+
+    def fail(self, error: StrongroomError) -> None:
+        """It ends with an error."""
+        self._stop_timer()
+        if not self.result.done():
+            self.result.set_exception(error)
+
+    def abandon(self) -> None:
+        """Nobody waits for it any more."""
+        self._stop_timer()
+        self.result.cancel()
+
+    def _stop_timer(self) -> None:
+        # A timer that is left to run out would keep the request in memory until then.
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+
+def lost(message: str) -> ServerError:
+    """The error of a job whose worker is gone."""
+    return ServerError("SR-WORKER-LOST", message, "Send the request again", http_status=502)
+
+
+def busy(message: str) -> ServerError:
+    """The error of a request that finds no worker."""
+    return ServerError("SR-REQUEST-BUSY", message, "Try again a little later", http_status=503)

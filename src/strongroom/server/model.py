@@ -1,0 +1,82 @@
+"""What the server needs to know of a package: a model that answers protected requests.
+
+A loader turns the path of a package into a `ServedModel`. It runs in worker processes only; the
+front process sees the `ModelDescription` and never a payload.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+
+class Answer(Protocol):
+    """Answers one opaque protected request; `protections.interface.ServerSide.answer` is one."""
+
+    def __call__(self, request: bytes | memoryview, *, threads: int = 1) -> bytes:
+        """Answer one request.
+
+        Args:
+            request: the opaque request; a view that is valid during the call only.
+            threads: how many threads the evaluation may use.
+
+        Raises:
+            StrongroomError: reaches the client with its code and HTTP status.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A package, opened and ready to answer.
+
+    Attributes:
+        name: how clients address it: `/v2/models/{name}`.
+        version: of the model: `/v2/models/{name}/versions/{version}`.
+        protection: "fhe".
+        digest: of the package: "sha256:<hex>".
+        manifest_json: the exact canonical JSON text of the manifest, plan and guarantee included.
+        request_limit: largest protected request in bytes.
+        answer: answers one protected request.
+    """
+
+    name: str
+    version: str
+    protection: str
+    digest: str
+    manifest_json: str
+    request_limit: int
+    answer: Answer
+
+
+class Loader(Protocol):
+    """Opens a package for serving; `strongroom.server.open:open_served` by default."""
+
+    def __call__(self, path: str) -> ServedModel:
+        """Open the package at `path`. Raises PackageError if it can't be served."""
+        ...
+
+
+class ModelDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A `ServedModel` as far as the front process knows it: everything but the model."""
+
+    name: str
+    version: str
+    protection: str
+    digest: str
+    manifest_json: str
+    request_limit: int
+
+    @classmethod
+    def of(cls, model: ServedModel) -> ModelDescription:
+        """The description of an opened model."""
+        return cls(
+            name=model.name,
+            version=model.version,
+            protection=model.protection,
+            digest=model.digest,
+            manifest_json=model.manifest_json,
+            request_limit=model.request_limit,
+        )

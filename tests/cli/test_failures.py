@@ -1,0 +1,131 @@
+"""Whatever goes wrong: one line on standard error, a code, and an exit status of its kind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import strongroom
+from strongroom.cli import app
+from strongroom.errors import InputRangeWarning, ModelError
+
+CANARY = "canary-4711"
+
+
+@pytest.fixture
+def planning_raises(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[[BaseException], list[str]]:
+    """Makes `strongroom plan` end in an exception; gives the command line that does."""
+    rows = tmp_path / "rows.csv"
+    rows.write_text("a\n1\n")
+
+    def install(failure: BaseException) -> list[str]:
+        def fail(*_: object, **__: object) -> None:
+            raise failure
+
+        monkeypatch.setattr(strongroom, "plan", fail, raising=False)
+        return ["plan", "model.onnx", "--sample", str(rows)]
+
+    return install
+
+
+def test_own_error_ends_in_its_line_and_status(
+    planning_raises: Callable[[BaseException], list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    failure = ModelError("SR-MODEL-UNSUPPORTED", "operator Conv", "Choose a linear model")
+    assert app.run(planning_raises(failure)) == ModelError.exit_status
+    seen = capsys.readouterr()
+    assert seen.err == "error: [SR-MODEL-UNSUPPORTED] operator Conv. Choose a linear model.\n"
+    assert seen.out == ""
+
+
+def test_own_error_as_json(
+    planning_raises: Callable[[BaseException], list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = planning_raises(ModelError("SR-MODEL-UNSUPPORTED", "operator Conv"))
+    assert app.run([*command, "--json"]) == ModelError.exit_status
+    assert json.loads(capsys.readouterr().out) == {
+        "error": "operator Conv.",
+        "code": "SR-MODEL-UNSUPPORTED",
+    }
+
+
+def test_unexpected_fault_shows_its_type_only(
+    planning_raises: Callable[[BaseException], list[str]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    command = planning_raises(ZeroDivisionError(CANARY))
+    monkeypatch.delenv("STRONGROOM_DEBUG", raising=False)
+    assert app.run(command) == 1
+    line = capsys.readouterr().err
+    assert line.startswith("error: [SR-INTERNAL] ")
+    assert "ZeroDivisionError" in line
+    assert CANARY not in line
+    assert line.count("\n") == 1
+    monkeypatch.setenv("STRONGROOM_DEBUG", "1")
+    assert app.run(command) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_interrupt_ends_with_130(
+    planning_raises: Callable[[BaseException], list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app.run(planning_raises(KeyboardInterrupt())) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["plan"],
+        ["plan", "model.onnx", "--sample"],
+        ["plan", "model.onnx", "--sample", "rows.csv", "--lambda", "many"],
+        ["plan", "model.onnx", "--sample", "rows.csv", "--security", "weak"],
+        ["nonsense"],
+        ["keys", "nonsense"],
+    ],
+)
+def test_wrong_command_line_ends_with_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app.run(arguments) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("error: [SR-USAGE] ")
+    assert line.count("\n") == 1
+
+
+def test_warning_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with warnings.catch_warnings():
+        from strongroom.cli.failures import plain_warnings
+
+        plain_warnings()
+        warnings.warn("3 rows lie\noutside the sample's range", InputRangeWarning, stacklevel=1)
+    assert capsys.readouterr().err == "warning: 3 rows lie outside the sample's range\n"
+
+
+def test_version_and_help_are_no_failures(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("strongroom ")
+    assert app.run(["--help"]) == 0
+    shown = capsys.readouterr().out
+    commands = ("plan", "protect", "inspect", "explain", "serve", "predict", "keys", "demo")
+    assert all(command in shown for command in commands)
+
+
+def test_closed_output_is_no_traceback() -> None:
+    process = subprocess.run(
+        f"{sys.executable} -m strongroom.cli --help | true",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in process.stderr

@@ -1,0 +1,146 @@
+"""The commands about models and packages: what they show, write and refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import strongroom
+from strongroom.cli import app
+from strongroom.compiler.plan import Plan
+from strongroom.package.file import Package, load
+from strongroom.policy import Policy
+
+
+class Calls:
+    """What the commands asked of the public API."""
+
+    def __init__(self) -> None:
+        self.arguments: list[dict[str, Any]] = []
+
+
+@pytest.fixture
+def api(plan: Plan, package: Package, monkeypatch: pytest.MonkeyPatch) -> Calls:
+    """The public API, answering with one plan and one package."""
+    calls = Calls()
+
+    def answer(result: object) -> Any:
+        def call(model: Path, **rest: Any) -> object:
+            calls.arguments.append({"model": model, **rest})
+            return result
+
+        return call
+
+    monkeypatch.setattr(strongroom, "plan", answer(plan), raising=False)
+    monkeypatch.setattr(strongroom, "protect", answer(package), raising=False)
+    monkeypatch.setattr(strongroom, "load", load, raising=False)
+    return calls
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> str:
+    path = tmp_path / "rows.csv"
+    path.write_text("age,weight\n40,70\n50,80.5\n")
+    return str(path)
+
+
+def test_plan_passes_rows_and_policy_on(api: Calls, sample: str) -> None:
+    options = ["--lambda", "40", "--precision-bits", "15", "--security", "quantum-128"]
+    assert app.run(["plan", "model.skops", "--sample", sample, *options]) == 0
+    (call,) = api.arguments
+    assert call["model"] == Path("model.skops")
+    np.testing.assert_array_equal(call["sample"], [[40, 70], [50, 80.5]])
+    assert call["policy"] == Policy(sanitising_bits=40, precision_bits=15, security="quantum-128")
+
+
+def test_plan_says_what_a_person_needs(
+    api: Calls, sample: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app.run(["plan", "model.skops", "--sample", sample]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for piece in ("0.80 ms", "37.1 KiB", "14.2 bits", "does not see the rows", "3 chosen queries"):
+        assert piece in shown
+
+
+def test_plan_as_json_is_the_plan(
+    api: Calls, sample: str, plan: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app.run(["plan", "model.skops", "--sample", sample, "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["plan"]["guarantee"]["queries_to_extract"] == plan.guarantee.queries_to_extract
+
+
+def test_sample_with_other_names_is_refused_before_anything_is_written(
+    api: Calls, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sample = tmp_path / "swapped.csv"
+    sample.write_text("weight,age\n70,40\n")
+    output = tmp_path / "model.strongroom"
+    assert app.run(["protect", "m.onnx", "--sample", str(sample), "-o", str(output)]) == 3
+    assert "[SR-INPUT-COLUMNS] column 1 is named 'weight'" in capsys.readouterr().err
+    assert not output.exists()
+
+
+def test_protect_writes_a_package_that_inspect_and_explain_read(
+    api: Calls, sample: str, tmp_path: Path, package: Package, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "patients.strongroom"
+    assert app.run(["protect", "m.onnx", "--sample", sample, "-o", str(output)]) == 0
+    assert api.arguments[-1]["name"] == "patients"
+    assert package.digest in capsys.readouterr().out.replace("\n", "")
+
+    assert app.run(["inspect", str(output)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "100.0000% of 100 rows" in shown
+    assert "classification, 2 columns in, 2 classes out" in shown
+    assert app.run(["inspect", str(output), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["digest"] == package.digest
+
+    assert app.run(["explain", str(output)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "This holds if: ring learning with errors is hard" in shown
+    assert "Not promised" in shown
+    assert app.run(["explain", str(output), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["guarantee"]["sanitising_bits"] == 30
+
+
+def test_protect_replaces_nothing_unasked(
+    api: Calls, sample: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "kept.strongroom"
+    output.write_text("precious")
+    command = ["protect", "m.onnx", "--sample", sample, "-o", str(output)]
+    assert app.run(command) == 6
+    assert "[SR-PACKAGE-EXISTS]" in capsys.readouterr().err
+    assert output.read_text() == "precious"
+    assert api.arguments == []  # refused before the work, not after
+    assert app.run([*command, "--overwrite"]) == 0
+    assert load(output).manifest.name == "patients"
+
+
+def test_lambda_zero_is_said_loudly(
+    plan: Plan, sample: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import msgspec
+
+    open_weights = msgspec.structs.replace(
+        plan.guarantee, sanitising_bits=0, weights_from_client="visible"
+    )
+    trusting = msgspec.structs.replace(plan, guarantee=open_weights)
+    monkeypatch.setattr(strongroom, "plan", lambda *_, **__: trusting, raising=False)
+    assert app.run(["plan", "m.onnx", "--sample", sample, "--lambda", "0"]) == 0
+    assert "Weights are NOT hidden from askers" in " ".join(capsys.readouterr().out.split())
+
+
+def test_damaged_package_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "bad.strongroom"
+    file.write_bytes(b"PK\x03\x04 no package at all, and then some more bytes")
+    for command in ("inspect", "explain"):
+        assert app.run([command, str(file)]) == 6
+        line = capsys.readouterr().err
+        assert line.startswith("error: [SR-PACKAGE-FILE]")
+        assert line.count("\n") == 1

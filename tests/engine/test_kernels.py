@@ -1,0 +1,183 @@
+"""Kernels against each other and against the reference, bit for bit.
+
+Where a processor runs one kernel only, that one is still compared with the reference; the names of
+the tests say which kernels took part.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from slow_reference import bit_reverse, chacha20, evaluate, ntt_primes, transform
+from small_rings import extreme_residues, quickly, ring_degrees, seeds
+from strongroom import _native_testing
+from strongroom.engine import available_kernels
+
+KERNELS = available_kernels()
+EVERY_DEGREE = [2**k for k in range(4, 18)]
+BITS = (16, 17, 20, 25, 31, 32, 33, 40, 45, 49, 50)
+together = pytest.mark.parametrize("kernels", [KERNELS], ids=["+".join((*KERNELS, "reference"))])
+every_kernel = pytest.mark.parametrize("kernel", KERNELS)
+
+
+def edge_primes(ring_degree: int) -> list[int]:
+    """The smallest and the largest prime of each bit length that has any for this degree."""
+    found = (
+        next(ntt_primes(ring_degree, bits, smallest_first=first), None)
+        for bits in BITS
+        for first in (True, False)
+    )
+    return sorted({prime for prime in found if prime is not None})
+
+
+def large_and_small_primes(ring_degree: int) -> list[int]:
+    """A selection of those, for work that takes long."""
+    primes = edge_primes(ring_degree)
+    return sorted({*primes[:2], *primes[len(primes) // 2 :: 4], *primes[-2:]})
+
+
+def agreed(results: list[NDArray[np.uint64]]) -> NDArray[np.uint64]:
+    """The one result of all kernels."""
+    for other in results[1:]:
+        np.testing.assert_array_equal(results[0], other)
+    return results[0]
+
+
+def test_the_portable_kernel_runs_everywhere() -> None:
+    assert KERNELS[-1] == "portable"
+
+
+@every_kernel
+@quickly
+@given(degree=ring_degrees, bits=st.integers(16, 50), seed=seeds)
+def test_the_transform_evaluates_at_odd_powers_of_the_smallest_root_in_bit_reversed_order(
+    kernel: str, degree: int, bits: int, seed: int
+) -> None:
+    prime = next(ntt_primes(degree, bits))
+    x = np.random.default_rng(seed).integers(0, prime, degree, dtype=np.uint64)
+    values = _native_testing.forward_ntt(kernel, x, prime)
+    assert values.tolist() == transform(x.tolist(), prime)
+    assert _native_testing.inverse_ntt(kernel, values, prime).tolist() == x.tolist()
+
+
+@together
+@pytest.mark.parametrize("degree", EVERY_DEGREE)
+def test_transforms_agree_at_every_ring_degree(kernels: tuple[str, ...], degree: int) -> None:
+    generator = np.random.default_rng(degree)
+    bits = degree.bit_length() - 1
+    primes = edge_primes(degree) if degree <= 2**12 else large_and_small_primes(degree)
+    assert len(primes) >= 6
+    for prime in primes:
+        root = _native_testing.primitive_root(2 * degree, prime)
+        assert pow(root, degree, prime) == prime - 1
+        for name, x in extreme_residues(generator, prime, degree).items():
+            values = agreed([_native_testing.forward_ntt(k, x, prime) for k in kernels])
+            again = agreed([_native_testing.inverse_ntt(k, values, prime) for k in kernels])
+            np.testing.assert_array_equal(again, x, err_msg=f"{name} modulo {prime}")
+            # The inverse of an arbitrary vector, not only of a transform of a tame one.
+            backwards = agreed([_native_testing.inverse_ntt(k, x, prime) for k in kernels])
+            forwards = agreed([_native_testing.forward_ntt(k, backwards, prime) for k in kernels])
+            np.testing.assert_array_equal(forwards, x, err_msg=f"{name} modulo {prime}")
+        k = int(generator.integers(degree))
+        point = pow(root, 2 * bit_reverse(k, bits) + 1, prime)
+        assert int(values[k]) == evaluate(x.tolist(), point, prime)
+
+
+def exact(
+    operation: str, out: NDArray[np.uint64], a: NDArray[np.uint64], b: NDArray[np.uint64], prime: int
+) -> list[int]:
+    """A pointwise operation in Python integers."""
+    o, x, y = (v.astype(object) for v in (out, a, b))
+    result = {
+        "add": lambda: x + y,
+        "subtract": lambda: x - y,
+        "multiply": lambda: x * y,
+        "multiply_add": lambda: o + x * y,
+        "subtract_reduced_scale": lambda: (x - y) * o[0],
+    }[operation]()
+    return (result % prime).tolist()
+
+
+@together
+@pytest.mark.parametrize(
+    "operation", ["add", "subtract", "multiply", "multiply_add", "subtract_reduced_scale"]
+)
+def test_pointwise_operations_agree_on_every_pair_of_extremes(
+    kernels: tuple[str, ...], operation: str
+) -> None:
+    generator = np.random.default_rng(len(operation))
+    for prime in (97, 193, 7681, *edge_primes(16), *edge_primes(2**13)):
+        edges = extreme_residues(generator, prime, 24)
+        for a in edges.values():
+            for b in edges.values():
+                for out in edges.values():
+                    results = [
+                        _native_testing.pointwise(k, operation, out, a, b, prime) for k in kernels
+                    ]
+                    assert agreed(results).tolist() == exact(operation, out, a, b, prime)
+
+
+@together
+@pytest.mark.parametrize("degree", EVERY_DEGREE)
+def test_pointwise_operations_agree_at_every_ring_degree(
+    kernels: tuple[str, ...], degree: int
+) -> None:
+    generator = np.random.default_rng(degree)
+    for prime in (edge_primes(degree)[0], edge_primes(degree)[-1]):
+        out, a, b = (generator.integers(0, prime, degree, dtype=np.uint64) for _ in range(3))
+        for operation in ("add", "subtract", "multiply", "multiply_add", "subtract_reduced_scale"):
+            results = [_native_testing.pointwise(k, operation, out, a, b, prime) for k in kernels]
+            assert agreed(results).tolist() == exact(operation, out, a, b, prime)
+
+
+@together
+def test_the_subtracted_word_may_be_any_below_2_to_the_52(kernels: tuple[str, ...]) -> None:
+    generator = np.random.default_rng(52)
+    for prime in (97, *edge_primes(16)):
+        multiples = generator.integers(0, 2**52 // prime, 64, dtype=np.uint64) * np.uint64(prime)
+        words = np.concatenate(
+            [
+                np.array([0, 1, prime - 1, prime, 2**52 - 1, 2**52 - 2, 2**51, 2**51 - 1]),
+                multiples,
+                np.minimum(multiples + np.uint64(prime - 1), np.uint64(2**52 - 1)),
+                generator.integers(0, 2**52, 64),
+            ]
+        ).astype(np.uint64)
+        a = generator.integers(0, prime, len(words), dtype=np.uint64)
+        out = np.full(len(words), prime - 1, dtype=np.uint64)
+        results = [
+            _native_testing.pointwise(k, "subtract_reduced_scale", out, a, words, prime)
+            for k in kernels
+        ]
+        assert agreed(results).tolist() == exact("subtract_reduced_scale", out, a, words, prime)
+
+
+@every_kernel
+@quickly
+@given(
+    key=st.binary(min_size=32, max_size=32),
+    nonce=st.binary(min_size=12, max_size=12),
+    counter=st.one_of(st.integers(0, 2**32 - 1), st.sampled_from([2**32 - 1, 2**32 - 16])),
+    blocks=st.integers(1, 35),
+)
+def test_chacha20_is_that_of_the_reference(
+    kernel: str, key: bytes, nonce: bytes, counter: int, blocks: int
+) -> None:
+    k, n = (np.frombuffer(x, dtype=np.uint8) for x in (key, nonce))
+    assert _native_testing.chacha20(kernel, k, n, counter, blocks) == chacha20(
+        key, nonce, counter, blocks
+    )
+
+
+@together
+def test_gaussian_samples_agree(kernels: tuple[str, ...]) -> None:
+    words = np.random.default_rng(3).integers(0, 2**64, 2**16, dtype=np.uint64)
+    words[:16] = [0, 1, 2**64 - 1, 2**64 - 2, 2**63, 2**63 - 1, *range(10)]
+    samples = [_native_testing.gaussian(k, words) for k in kernels]
+    for other in samples:
+        np.testing.assert_array_equal(samples[0], other)
+    assert samples[0][:4].tolist() == [29, -29, 0, 0]
