@@ -1,5 +1,6 @@
 #include "ckks/encoding.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <stdexcept>
@@ -28,8 +29,7 @@ void add_integer(Polynomial& out, std::size_t position, double x) {
     int exponent = 0;
     const double fraction = std::frexp(magnitude, &exponent);
     const bool wide = exponent > 53;
-    const auto mantissa =
-        static_cast<std::uint64_t>(wide ? std::ldexp(fraction, 53) : magnitude);
+    const auto mantissa = static_cast<std::uint64_t>(wide ? std::ldexp(fraction, 53) : magnitude);
     const unsigned shift = wide ? static_cast<unsigned>(exponent - 53) : 0;
     for (std::size_t i = 0; i < out.limbs(); ++i) {
         const Modulus& m = out.ring().modulus(i);
@@ -43,6 +43,7 @@ void add_integer(Polynomial& out, std::size_t position, double x) {
 }
 
 void require_room(const Polynomial& polynomial, std::span<const double> values, double scale) {
+    if (!(scale > 0 && std::isfinite(scale))) throw std::invalid_argument("no scale to encode at");
     double largest = 0;
     for (const double value : values) {
         if (!std::isfinite(value)) throw std::invalid_argument("a value to encode is not finite");
@@ -54,40 +55,35 @@ void require_room(const Polynomial& polynomial, std::span<const double> values, 
     }
 }
 
-// Mixed-radix digits of residues r_i (Garner): x = d_0 + d_1 q_0 + d_2 q_0 q_1 + ...
-// Constants for one chain prefix.
+// Mixed-radix digits of residues r_i (Garner), from the last prime up:
+// x = d_(n-1) + d_(n-2) q_(n-1) + d_(n-3) q_(n-2) q_(n-1) + ...
 struct MixedRadix {
-    std::vector<Modulus> moduli;
-    std::vector<std::vector<std::uint64_t>> inverse;  // inverse[i][j] = q_j^-1 mod q_i, j < i
-    std::vector<double> weight;                       // q_0 ... q_(i-1)
-    std::vector<std::uint64_t> half;                  // digits of floor(Q / 2)
+    const ring::Ring& ring;
+    std::vector<double> weight;       // of digit i: q_(i+1) ... q_(n-1)
+    std::vector<std::uint64_t> half;  // digits of floor(Q / 2)
 
-    MixedRadix(const ring::Ring& ring, std::size_t limbs) {
+    MixedRadix(const ring::Ring& its_ring, std::size_t limbs)
+        : ring(its_ring), weight(limbs), half(limbs) {
         double product = 1.0;
-        for (std::size_t i = 0; i < limbs; ++i) {
-            moduli.push_back(ring.modulus(i));
-            weight.push_back(product);
-            product *= static_cast<double>(moduli[i].value);
-            inverse.emplace_back();
-            for (std::size_t j = 0; j < i; ++j) {
-                inverse[i].push_back(
-                    ring::inverse_mod(moduli[j].value % moduli[i].value, moduli[i]));
-            }
+        for (std::size_t i = limbs; i-- > 0;) {
+            const std::uint64_t q = ring.modulus(i).value;
+            weight[i] = product;
+            product *= static_cast<double>(q);
             // For odd Q, floor(Q / 2) = (Q - 1) / 2 = -1/2 modulo every prime.
-            const std::uint64_t q = moduli[i].value;
-            half.push_back(q - (q + 1) / 2);
+            half[i] = q - (q + 1) / 2;
         }
         digits(half.data());
     }
 
     // In place, residues to digits.
     void digits(std::uint64_t* r) const {
-        for (std::size_t i = 0; i < moduli.size(); ++i) {
-            const Modulus& m = moduli[i];
-            for (std::size_t j = 0; j < i; ++j) {
+        const std::size_t n = weight.size();
+        for (std::size_t i = n; i-- > 0;) {
+            const Modulus& m = ring.modulus(i);
+            for (std::size_t j = n; j-- > i + 1;) {
                 const std::uint64_t difference =
                     ring::subtract_mod(r[i], ring::reduce_word(r[j], m), m);
-                r[i] = ring::multiply_mod(difference, inverse[i][j], m);
+                r[i] = ring::multiply_mod(difference, ring.inverse(j, i).value, m);
             }
         }
     }
@@ -95,22 +91,23 @@ struct MixedRadix {
     // The centred value of some residues. It is digits of x or of Q - x, whichever is below Q/2;
     // both are computed and one is selected by mask.
     double operator()(const std::uint64_t* residues, std::uint64_t* x, std::uint64_t* y) const {
-        const std::size_t n = moduli.size();
+        const std::size_t n = weight.size();
         for (std::size_t i = 0; i < n; ++i) {
+            const std::uint64_t q = ring.modulus(i).value;
             x[i] = residues[i];
-            y[i] = ring::reduce_once(moduli[i].value - residues[i], moduli[i].value);
+            y[i] = ring::reduce_once(q - residues[i], q);
         }
         digits(x);
         digits(y);
         std::uint64_t greater = 0;
         std::uint64_t equal = 1;
-        for (std::size_t i = n; i-- > 0;) {
+        for (std::size_t i = 0; i < n; ++i) {
             greater |= equal & static_cast<std::uint64_t>(x[i] > half[i]);
             equal &= static_cast<std::uint64_t>(x[i] == half[i]);
         }
         const std::uint64_t mask = 0 - greater;
         double sum = 0;
-        for (std::size_t i = n; i-- > 0;) {
+        for (std::size_t i = 0; i < n; ++i) {
             sum += static_cast<double>((x[i] & ~mask) | (y[i] & mask)) * weight[i];
         }
         return sum * (1.0 - 2.0 * static_cast<double>(greater));
@@ -159,8 +156,8 @@ Plaintext encode_slots(const Parameters& parameters, std::span<const std::comple
     return encode_coefficients(parameters, coefficients, scale, limbs);
 }
 
-std::vector<double> centred(const Polynomial& polynomial,
-                            std::span<const std::uint32_t> positions, double scale) {
+std::vector<double> centred(const Polynomial& polynomial, std::span<const std::uint32_t> positions,
+                            double scale) {
     if (polynomial.form() != Form::kCoefficients) {
         throw std::invalid_argument("only coefficients can be centred");
     }

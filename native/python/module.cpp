@@ -334,6 +334,8 @@ void bind_encryption(nb::module_& m) {
 }  // namespace
 
 NB_MODULE(_native, m) {
+    // Catalogued parameters are cached for the life of the process; at its end that is no leak.
+    nb::set_leak_warnings(false);
     m.doc() = "The core of Strongroom. Use strongroom.engine.";
     nb::exception<ckks::InsecureParameters>(m, "InsecureParametersError", PyExc_ValueError);
     nb::exception<UnpackError>(m, "UnpackError", PyExc_ValueError);

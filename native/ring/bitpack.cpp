@@ -43,26 +43,34 @@ std::optional<UnpackFault> unpack(std::span<std::uint64_t> out, std::span<const 
     const auto bits = static_cast<unsigned>(std::bit_width(modulus));
     if (bytes.size() != packed_bytes(out.size(), bits)) return UnpackFault::kLength;
     const std::uint64_t mask = ~std::uint64_t{0} >> (64 - bits);
-    unsigned __int128 pending = 0;
-    unsigned held = 0;
-    std::size_t at = 0;
-    bool in_range = true;
-    for (std::uint64_t& word : out) {
-        if (held < bits) {
-            std::uint64_t next = 0;
-            const std::size_t take = bytes.size() - at < 8 ? bytes.size() - at : 8;
-            std::memcpy(&next, bytes.data() + at, take);
-            at += take;
-            pending |= static_cast<unsigned __int128>(next) << held;
-            held += static_cast<unsigned>(8 * take);
-        }
-        word = static_cast<std::uint64_t>(pending) & mask;
-        in_range &= word < modulus;
-        pending >>= bits;
-        held -= bits;
+    // A word of up to 56 bits lies within the eight bytes from its first byte on. Near the end of
+    // the input, where eight bytes would reach beyond it, words are put together from single bytes.
+    const std::size_t safe = bits <= 56 && bytes.size() >= 8 ? (bytes.size() - 8) * 8 / bits : 0;
+    std::size_t i = 0;
+    std::uint64_t outside = 0;
+    for (; i < out.size() && i < safe; ++i) {
+        const std::size_t at = i * bits;
+        std::uint64_t window;
+        std::memcpy(&window, bytes.data() + at / 8, 8);
+        const std::uint64_t word = (window >> (at % 8)) & mask;
+        outside |= static_cast<std::uint64_t>(word >= modulus);
+        out[i] = word;
     }
-    if (!in_range) return UnpackFault::kRange;
-    if (pending != 0) return UnpackFault::kPadding;
+    for (; i < out.size(); ++i) {
+        std::uint64_t word = 0;
+        for (unsigned taken = 0; taken < bits;) {
+            const std::size_t at = i * bits + taken;
+            const unsigned within = static_cast<unsigned>(at % 8);
+            word |= static_cast<std::uint64_t>(bytes[at / 8] >> within) << taken;
+            taken += 8 - within;
+        }
+        word &= mask;
+        outside |= static_cast<std::uint64_t>(word >= modulus);
+        out[i] = word;
+    }
+    if (outside != 0) return UnpackFault::kRange;
+    const unsigned padding = static_cast<unsigned>(bytes.size() * 8 - out.size() * bits);
+    if (padding != 0 && bytes.back() >> (8 - padding) != 0) return UnpackFault::kPadding;
     return std::nullopt;
 }
 

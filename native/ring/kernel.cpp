@@ -11,7 +11,8 @@ std::vector<const Kernel*> runnable() {
     std::vector<const Kernel*> kernels;
 #if defined(STRONGROOM_WITH_AVX512IFMA)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512ifma")) {
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512ifma")) {
         kernels.push_back(&kAvx512IfmaKernel);
     }
 #endif

@@ -15,6 +15,11 @@ Ring::Ring(std::size_t degree, std::span<const std::uint64_t> primes, std::strin
             throw std::invalid_argument("a prime occurs twice in the chain");
         }
         tables_.emplace_back(degree, primes[i]);
+        inverses_.emplace_back();
+        for (std::size_t j = 0; j < i; ++j) {
+            const std::uint64_t value = inverse_mod(primes[i] % primes[j], modulus(j));
+            inverses_[i].push_back({value, shoup_constant(value, modulus(j))});
+        }
     }
 }
 
@@ -95,14 +100,14 @@ void Polynomial::divide_by_last() {
     for (std::size_t i = 0; i < last; ++i) {
         const Modulus& q = ring_->modulus(i);
         const std::uint64_t offset = q.value - half % q.value;
-        const std::uint64_t inverse = inverse_mod(p.value % q.value, q);
+        const ShoupFactor& inverse = ring_->inverse(last, i);
         for (std::size_t j = 0; j < n; ++j) shifted[j] = remainder[j] + offset;
         if (values) {
             for (std::size_t j = 0; j < n; ++j) shifted[j] = reduce_word(shifted[j], q);
             kernel.forward_ntt(shifted.data(), ring_->table(i));
         }
-        kernel.subtract_reduced_scale(limb(i), limb(i), shifted.data(), n, inverse,
-                                      shoup_constant(inverse, q), q);
+        kernel.subtract_reduced_scale(limb(i), limb(i), shifted.data(), n, inverse.value,
+                                      inverse.shoup, q);
     }
     truncate(last);
 }

@@ -14,6 +14,11 @@
 
 namespace strongroom::ring {
 
+// A factor with its Shoup constant.
+struct ShoupFactor {
+    std::uint64_t value = 0, shoup = 0;
+};
+
 // Immutable; shared by every polynomial over it.
 class Ring {
   public:
@@ -25,10 +30,15 @@ class Ring {
     const NttTable& table(std::size_t limb) const { return tables_[limb]; }
     const Modulus& modulus(std::size_t limb) const { return tables_[limb].modulus; }
     const Kernel& kernel() const { return *kernel_; }
+    // The inverse of prime `of` modulo prime `limb`, for `limb` below `of`.
+    const ShoupFactor& inverse(std::size_t of, std::size_t limb) const {
+        return inverses_[of][limb];
+    }
 
   private:
     std::size_t degree_;
     std::vector<NttTable> tables_;
+    std::vector<std::vector<ShoupFactor>> inverses_;
     const Kernel* kernel_;
 };
 

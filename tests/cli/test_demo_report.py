@@ -29,6 +29,8 @@ def result(plan: Plan) -> DemoResult:
         protected_accuracy=2 / 3,
         row_milliseconds={part: 0.5 for part in PARTS},
         batch_milliseconds={part: 1.5 for part in PARTS},
+        row_round_trip_milliseconds=3.6,
+        batch_round_trip_milliseconds=10.7,
         row_request_bytes=38_000,
         row_response_bytes=20_000,
         batch_request_bytes=76_000,
@@ -76,7 +78,7 @@ def test_page_is_well_formed_and_loads_nothing(result: DemoResult) -> None:
 
 def test_page_shows_the_figures(result: DemoResult) -> None:
     page = report(result)
-    for piece in ("100.00%", "3.5 ms", "10.5 ms", "2e-05", "00 01 02", "37.1 KiB"):
+    for piece in ("100.00%", "3.6 ms", "10.7 ms", "10.5 ms", "2e-05", "00 01 02", "37.1 KiB"):
         assert piece in page
     assert page.count("<circle") == 2 * result.rows
 

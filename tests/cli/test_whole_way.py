@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -37,9 +38,7 @@ def strongroom(*arguments: str | Path, cwd: Path, **environment: str) -> tuple[i
     return process.returncode, process.stdout, process.stderr
 
 
-def write_rows(
-    path: Path, names: list[str], rows: np.ndarray[tuple[int, int], np.dtype[np.float64]]
-) -> Path:
+def write_rows(path: Path, names: list[str], rows: NDArray[np.float64]) -> Path:
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([names, *rows.tolist()])
     return path

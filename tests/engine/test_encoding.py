@@ -31,8 +31,9 @@ def test_coefficients_are_rounded_and_reduced_exactly(
     scale = Fraction(2 ** min(bits, int(parameters.log_modulus) - 6))
     values = np.random.default_rng(seed).uniform(-8, 8, count)
     plaintext = encode_coefficients(parameters, values, scale, parameters.limbs)
-    # A double times a power of two is exact, and away from ties so is its rounding.
-    integers = [round(Fraction(v) * scale) for v in values.tolist()]
+    # A double times a power of two is exact; ties go away from zero.
+    exact = [Fraction(v) * scale for v in values.tolist()]
+    integers = [math.floor(abs(x) + Fraction(1, 2)) * (1 if x > 0 else -1) for x in exact]
     expected = integers + [0] * (parameters.ring_degree - count)
     assert residues(plaintext) == to_residues(expected, parameters.primes)
     decoded = decode(plaintext)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
 import typer
@@ -30,7 +30,11 @@ app.command("demo")(demo.demo_command)
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        print(f"strongroom {version('strongroom')}")
+        try:
+            found = version("strongroom")
+        except PackageNotFoundError:  # run from a source tree
+            found = "from source"
+        print(f"strongroom {found}")
         raise typer.Exit()
 
 

@@ -51,7 +51,8 @@ def explain_command(
         ("", "the server", "the asker"),
         statement.visibility_rows(guarantee),
     )
-    show.print_lines([*said, f"Digest: {manifest.digest}"])
+    show.print_lines(said)
+    print(f"digest {manifest.digest}")
 
 
 def _served(url: str, model: str, token: str | None, ca: Path | None) -> Manifest:

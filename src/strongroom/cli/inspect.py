@@ -21,7 +21,8 @@ def inspect_command(file: PackageArgument, as_json: JsonOption = False) -> None:
     if as_json:
         show.print_json({"digest": package.digest, "manifest": package.manifest})
         return
-    show.print_table(str(file), ("", ""), [("digest", package.digest), *_rows(package.manifest)])
+    print(f"digest {package.digest}")  # never wrapped, so that it can be copied
+    show.print_table(str(file), ("", ""), _rows(package.manifest))
     show.print_table(
         f"Predicted costs ({package.manifest.protection}, {package.manifest.plan.parameters})",
         ("what", "predicted"),

@@ -62,11 +62,6 @@ def protect_command(
             {"package": str(output), "digest": package.digest, "manifest": package.manifest}
         )
         return
-    show.print_lines(
-        [
-            f"wrote {output}",
-            f"digest {package.digest}",
-            "Tell the digest to those who will ask the model: "
-            f"strongroom predict --trust {package.digest} …",
-        ]
-    )
+    print(f"wrote {output}")
+    print(f"digest {package.digest}")
+    print("Give the digest to those who will ask the model; they pass it as --trust.")

@@ -29,12 +29,21 @@ def console(*, stderr: bool = False) -> Console:
 
 def print_table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A titled table; cells are text, never markup."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        show_header=any(head),
+        show_edge=False,
+    )
     for column in head:
         table.add_column(escape(column), overflow="fold")
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
-    console().print(table)
+    out = console()
+    out.print(table)
+    out.print()
 
 
 def print_lines(lines: Iterable[str]) -> None:

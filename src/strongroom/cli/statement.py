@@ -57,7 +57,7 @@ def sentences(guarantee: Guarantee) -> list[str]:
         f"Published answers do not endanger the asker's key: decryption floods for "
         f"{guarantee.decryption_bits} bits over {guarantee.decryption_queries:,} answers a key."
     )
-    said.extend(f"This holds if: {assumption}" for assumption in guarantee.assumptions)
+    said.extend(f"Assumption: {assumption}" for assumption in guarantee.assumptions)
     said.append(
         "Not promised: answers alone reveal the model to whoever may ask often enough; "
         f"{guarantee.queries_to_extract:,} chosen queries suffice for one of this size."

@@ -130,7 +130,7 @@ class Client:
             protection = protections.by_name(self.plan.protection)
             protection.check(self.plan, policy)
             verifier.accept(self._digest)
-            self._side: ClientSide = protection.open_client(self.plan, provider, policy)
+            self._side: ClientSide[Any, Any] = protection.open_client(self.plan, provider, policy)
         except BaseException:
             self.close()
             raise

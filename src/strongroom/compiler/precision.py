@@ -83,7 +83,7 @@ def product_bound(
     log_dropped = parameters.log_prefix(limbs.input) - parameters.log_prefix(limbs.sanitise)
     # Rounding the weights to integers adds at most 1/2 to each.
     integers = norms.euclidean + 0.5 * math.sqrt(n) * math.ldexp(1.0, -log_weight)
-    product = symmetric_variance() * integers**2 * 4.0 ** (log_weight - log_dropped)
+    product = symmetric_variance() * integers**2 * math.exp2(2.0 * (log_weight - log_dropped))
     rounding = rounding_variance(n) if limbs.sanitise < limbs.input else 0.0
     return TAIL * math.sqrt(product + rounding + public_variance(n))
 
@@ -94,7 +94,7 @@ def key_dependent_bound(
     """ne: bound on the part of a response's noise that depends on the client's key, at the
     `response` level."""
     log_dropped = parameters.log_prefix(limbs.sanitise) - parameters.log_prefix(limbs.response)
-    before = product_bound(parameters, limbs, log_weight, norms) * 2.0**-log_dropped
+    before = product_bound(parameters, limbs, log_weight, norms) * math.exp2(-log_dropped)
     if limbs.response == limbs.sanitise:
         return before
     return math.hypot(before, TAIL * math.sqrt(rounding_variance(parameters.ring_degree)))

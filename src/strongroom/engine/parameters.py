@@ -66,11 +66,11 @@ class Parameters:
         special_primes: tuple[int, ...],
         security: str,
     ) -> None:
-        self.native: Final = native
-        self.ring_degree: Final = ring_degree
-        self.primes: Final = primes
-        self.special_primes: Final = special_primes
-        self.security: Final = security
+        self.native = native
+        self.ring_degree = ring_degree
+        self.primes = primes
+        self.special_primes = special_primes
+        self.security = security
 
     @property
     def limbs(self) -> int:

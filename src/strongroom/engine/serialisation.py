@@ -161,7 +161,7 @@ def _read_header(
         raise _format("the bytes do not begin as a ciphertext or key does")
     if version != _VERSION:
         raise _format(f"format version {version} is not known here")
-    if kind not in kinds or packing >= len(_PACKINGS):
+    if kind not in kinds or packing >= (1 if kind == _PUBLIC_KEY else len(_PACKINGS)):
         raise _format(f"kind {kind} with packing {packing} is not what belongs here")
     if digest != parameters.digest:
         raise CiphertextError(

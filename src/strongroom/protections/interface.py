@@ -7,7 +7,7 @@ protection's own affair; around it is the Open Inference Protocol.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,15 +46,6 @@ class ServerSide(Protocol):
         ...
 
 
-class EncodedRows(Protocol):
-    """Rows after encoding, before encryption."""
-
-    @property
-    def rows(self) -> int:
-        """How many rows."""
-        ...
-
-
 class PendingRequest(Protocol):
     """An encrypted request and what is needed to open its response."""
 
@@ -64,15 +55,22 @@ class PendingRequest(Protocol):
         ...
 
 
-class ClientSide(Protocol):
-    """A client's end for one plan and one key set."""
+Encoded = TypeVar("Encoded")
+Pending = TypeVar("Pending", bound=PendingRequest)
+
+
+class ClientSide(Protocol[Encoded, Pending]):
+    """A client's end for one plan and one key set.
+
+    `Encoded` is what rows are after encoding and before encryption; the caller only hands it on.
+    """
 
     @property
     def rows_per_request(self) -> int:
         """How many rows fit into one request, at most."""
         ...
 
-    def encode(self, rows: NDArray[np.float64]) -> EncodedRows:
+    def encode(self, rows: NDArray[np.float64]) -> Encoded:
         """Encode at most `rows_per_request` checked rows, shape (n, columns).
 
         Raises:
@@ -82,11 +80,11 @@ class ClientSide(Protocol):
         """
         ...
 
-    def encrypt(self, encoded: EncodedRows) -> PendingRequest:
+    def encrypt(self, encoded: Encoded) -> Pending:
         """Encrypt encoded rows into one request."""
         ...
 
-    def decrypt(self, pending: PendingRequest, response: bytes) -> NDArray[np.float64]:
+    def decrypt(self, pending: Pending, response: bytes) -> NDArray[np.float64]:
         """Open a response: raw scores, shape (n, outputs), flooded and rounded to the declared
         precision.
 
@@ -120,7 +118,7 @@ class ServedProtection(Protocol):
         """Re-check everything that an untrusted plan says. Raises PolicyError."""
         ...
 
-    def open_client(self, plan: Plan, keys: KeyProvider, policy: Policy) -> ClientSide:
+    def open_client(self, plan: Plan, keys: KeyProvider, policy: Policy) -> ClientSide[Any, Any]:
         """A client's end for a plan that `check` accepts (it is checked here again)."""
         ...
 

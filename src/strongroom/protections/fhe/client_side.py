@@ -126,8 +126,8 @@ class LinearClient:
         ciphertext = engine.ciphertext_from_bytes(
             circuit.parameters, data, limbs=circuit.limbs.response, positions=declared
         )
-        if ciphertext.scale != circuit.response_scale:
-            raise wire.malformed("a result has another scale than the plan says")
+        if ciphertext.packing != "coefficients" or ciphertext.scale != circuit.response_scale:
+            raise wire.malformed("a result has another packing or scale than the plan says")
         scores = self._secret.decrypt(
             ciphertext,
             declared,

@@ -69,8 +69,10 @@ class LinearServer:
             ciphertext = engine.ciphertext_from_bytes(
                 circuit.parameters, body[:size], limbs=circuit.limbs.input, positions=positions
             )
-            if ciphertext.scale != circuit.input_scale or ciphertext.seed is None:
-                raise wire.malformed("a ciphertext is not fresh, or has another scale")
+            if ciphertext.packing != "coefficients" or ciphertext.seed is None:
+                raise wire.malformed("a ciphertext is not fresh, or is packed by slots")
+            if ciphertext.scale != circuit.input_scale:
+                raise wire.malformed("a ciphertext has another scale than the plan says")
             inputs.append(ciphertext)
             body = body[size:]
         return inputs, body

@@ -1,0 +1,22 @@
+"""Makes the module beside the tests importable, and one small model for those that need any."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from exchanges import Exchange
+
+
+@pytest.fixture(scope="session")
+def exchange() -> Exchange:
+    """A model with 30 columns and one output: 136 rows a ciphertext."""
+    generator = np.random.default_rng(7)
+    weights = generator.normal(size=(1, 30))
+    sample = generator.normal(loc=3.0, scale=2.0, size=(200, 30))
+    return Exchange.over(weights, generator.normal(size=1), sample)
