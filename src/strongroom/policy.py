@@ -6,7 +6,7 @@ asker passes it to `Client`, which refuses a served plan that falls short of it.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -46,6 +46,12 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     headroom: float = 8.0
 
     def __post_init__(self) -> None:
+        if self.security not in get_args(Security):
+            raise PolicyError(
+                "SR-POLICY-VALUE",
+                "policy field security is no column of the security table",
+                f"Choose one of: {', '.join(get_args(Security))}",
+            )
         bounds: dict[str, tuple[float, float]] = {
             "minimum_agreement": (0.0, 1.0),
             "sanitising_bits": (0, 64),

@@ -1,4 +1,4 @@
-"""Public uniform polynomials: ChaCha20 by its standard, and words by docs/format.md."""
+"""Public uniform polynomials: ChaCha20 by its standard, and words by docs/reference/format.md."""
 
 from __future__ import annotations
 

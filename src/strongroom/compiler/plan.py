@@ -18,7 +18,7 @@ Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**60)]
 
 
 class LinearLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="linear"):
-    """A linear model by coefficients (docs/protocol.md).
+    """A linear model by coefficients (docs/reference/protocol.md).
 
     A row of d columns is encoded as z = (x - centre) / half_width, so that the sample lies in
     [-1, 1], and put into d coefficients; one product with a polynomial of reversed weights puts

@@ -1,6 +1,6 @@
 """Typed Python over the native core: parameters, keys, ciphertexts, evaluation.
 
-CKKS over Z[X]/(X^N + 1) with a chain of primes (docs/crypto.md). The compiler and the protections
+CKKS over Z[X]/(X^N + 1) with a chain of primes (docs/reference/crypto.md). The compiler and the protections
 use this package and nothing below it.
 """
 

@@ -91,7 +91,7 @@ def sanitise(
     The holder of the secret key also knows the randomness of its own encryptions: it could divide
     a product by what it sent, or read the noise, which is a function of the weights. So the result
     gets a fresh encryption of zero added, every coefficient that is not declared is erased, and
-    the declared ones are flooded (docs/crypto.md, "Sanitised results").
+    the declared ones are flooded (docs/reference/crypto.md, "Sanitised results").
 
     Args:
         ciphertext: packed by coefficients, at as many primes as the key has.

@@ -1,4 +1,4 @@
-"""Ciphertexts and public keys as bytes: versioned, bounded, bit-packed (docs/format.md).
+"""Ciphertexts and public keys as bytes: versioned, bounded, bit-packed (docs/reference/format.md).
 
 Little-endian. A header of 44 bytes, for ciphertexts an exact scale, then coefficients, each in as
 many bits as its prime has:

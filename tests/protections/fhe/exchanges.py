@@ -109,3 +109,15 @@ def changed(plan: Plan, **fields: Any) -> Plan:
             value = msgspec.structs.replace(getattr(plan, part), **{name: value})
         plan = msgspec.structs.replace(plan, **{part: value})
     return plan
+
+
+def with_blocks(exchange: Exchange, blocks: int) -> Plan:
+    """The plan of an exchange with smaller requests."""
+    rows = blocks * exchange.circuit.packing.rows_per_ciphertext
+    return changed(
+        exchange.plan,
+        layout__blocks_per_request=blocks,
+        costs__rows_per_request=rows,
+        costs__full_request_bytes=exchange.circuit.sizes.request(rows),
+        costs__full_response_bytes=exchange.circuit.sizes.response(rows),
+    )

@@ -1,4 +1,4 @@
-"""Where what lies in a message (docs/protocol.md, docs/format.md), written down independently of
+"""Where what lies in a message (docs/reference/protocol.md, docs/reference/format.md), written down independently of
 the code that reads and writes it."""
 
 from __future__ import annotations

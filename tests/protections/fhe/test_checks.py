@@ -7,6 +7,7 @@ import time
 import tracemalloc
 from typing import Any
 
+import msgspec
 import pytest
 
 from exchanges import Exchange, changed
@@ -70,7 +71,7 @@ LIES: dict[str, tuple[dict[str, Any], str]] = {
     "decryption flooding without end": ({"layout__decryption_log_sigma": math.inf}, INVALID),
     "decryption flooding beyond the modulus": ({"layout__decryption_log_sigma": 1e4}, INVALID),
     "no decryption flooding": ({"layout__decryption_log_sigma": 0.0}, FLOODING),
-    "a bit too little decryption flooding": ({"layout__decryption_log_sigma": [-3.0]}, FLOODING),
+    "a little too little decryption flooding": ({"layout__decryption_log_sigma": [-3.0]}, FLOODING),
     "sanitising that is no number": ({"layout__flooding_log_sigma": NAN}, INVALID),
     "no sanitising": ({"layout__flooding_log_sigma": 0.0}, FLOODING),
     "less sanitising than the statement says": (
@@ -78,7 +79,7 @@ LIES: dict[str, tuple[dict[str, Any], str]] = {
         FLOODING,
     ),
     "a statement of more sanitising than there is": (
-        {"guarantee__sanitising_bits": 60},
+        {"guarantee__sanitising_bits": 60, "guarantee__log_distance_after_budget": -49.0},
         FLOODING,
     ),
     "a statement of absurd sanitising": ({"guarantee__sanitising_bits": HUGE}, GUARANTEE),
@@ -197,8 +198,7 @@ def test_a_model_of_absurdly_many_outputs_is_judged_at_once(exchange: Exchange) 
         layout__centre=(0.0,) * 4096,
         layout__half_width=(1.0,) * 4096,
         input__columns=4096,
-        output__outputs=2**20,
-        output__flat=False,
+        output=msgspec.structs.replace(exchange.plan.output, outputs=2**20, flat=False),
     )
     started = time.monotonic()
     with pytest.raises(PolicyError) as caught:

@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from exchanges import Exchange, Table, changed
+from exchanges import Exchange, Table, with_blocks
 from message_regions import request_regions, response_regions
 from strongroom.errors import CiphertextError
 from strongroom.policy import Policy
@@ -233,7 +233,7 @@ def test_a_request_is_no_response_and_a_response_no_request(
 
 
 def test_a_request_for_another_plan_is_refused(exchange: Exchange, rows: Table) -> None:
-    plan = changed(exchange.plan, layout__blocks_per_request=1)
+    plan = with_blocks(exchange, 1)
     other = Exchange.opened(exchange.weights, exchange.bias, plan, exchange.payload, Policy())
     assert refusal(other.server.answer, exchange.request(rows).body) == MISMATCH
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exchanges import Exchange, Table, changed
+from exchanges import Exchange, Table, with_blocks
 from strongroom import protections
 from strongroom.errors import PolicyError
 from strongroom.keys.store import KeyStore
@@ -143,7 +143,7 @@ def test_a_policy_against_quantum_computers_gets_the_larger_ring() -> None:
 
 
 def test_fewer_blocks_a_request_than_fit_are_allowed(exchange: Exchange) -> None:
-    plan = changed(exchange.plan, layout__blocks_per_request=2)
+    plan = with_blocks(exchange, 2)
     small = Exchange.opened(exchange.weights, exchange.bias, plan, exchange.payload, Policy())
     assert small.client.rows_per_request == 272
     check_exchange(small, np.tile(plan.layout.centre, (272, 1)))

@@ -3,7 +3,8 @@
 1. The parameters are in this version's catalogue and satisfy the policy's column of the security
    table (they cannot be built otherwise).
 2. The plan's numbers fit each other and stay within bounds (`LinearCircuit.of`).
-3. Inputs and answers are hidden from the server, by the statement.
+3. Inputs and answers are hidden from the server, by the statement; and every other field of the
+   statement that follows from the plan says what follows from it.
 4. The decryption flooding is at least what the client's own policy asks for, by the client's own
    arithmetic, so that answers may be published.
 5. The server's flooding is at least what the statement claims.
@@ -14,7 +15,11 @@ The weights are the owner's to protect: a client does not demand that they be hi
 from __future__ import annotations
 
 import math
+from typing import Final
 
+import msgspec
+
+from strongroom.compiler.guarantee import linear_guarantee
 from strongroom.compiler.noise import log_decryption_sigma, log_sanitising_sigma
 from strongroom.compiler.plan import Plan
 from strongroom.compiler.precision import WeightNorms, key_dependent_bound, product_bound
@@ -28,6 +33,27 @@ _TOLERANCE_BITS = 1e-6
 
 _NO_WEIGHTS = WeightNorms(bound=1.0, euclidean=0.0, absolute=0.0, columns=1)
 """Weights are not the client's to know; without them a noise bound is a lower bound."""
+
+_DERIVED: Final = (
+    "protection",
+    "weights_from_server",
+    "weights_from_client",
+    "ring_degree",
+    "log_modulus",
+    "log_distance_after_budget",
+    "queries_to_extract",
+)
+"""Fields of a statement that follow from the plan and the statement's other numbers. Its sentences
+are for people; another release may word them otherwise."""
+
+_DEMANDS: Final = (
+    "security",
+    "sanitising_bits",
+    "query_budget",
+    "decryption_bits",
+    "decryption_queries",
+)
+"""Fields of a statement that repeat those of the policy that the model was protected under."""
 
 
 def check_plan(plan: Plan, policy: Policy) -> LinearCircuit:
@@ -58,12 +84,8 @@ def _check_security(plan: Plan, policy: Policy) -> None:
 def _check_guarantee(plan: Plan, circuit: LinearCircuit, policy: Policy) -> None:
     stated = plan.guarantee
     problem = ""
-    if stated.protection != plan.protection:
-        problem = "it is about another protection"
-    elif not (stated.inputs_from_server == stated.outputs_from_server == "hidden"):
+    if not (stated.inputs_from_server == stated.outputs_from_server == "hidden"):
         problem = "inputs or answers would be visible to the server"
-    elif stated.ring_degree != circuit.parameters.ring_degree:
-        problem = "it names another ring degree than the parameters have"
     elif stated.decryption_bits < policy.decryption_bits:
         problem = (
             f"decryption_bits is {stated.decryption_bits}, the policy demands "
@@ -74,12 +96,34 @@ def _check_guarantee(plan: Plan, circuit: LinearCircuit, policy: Policy) -> None
             f"decryption_queries is {stated.decryption_queries}, the policy demands "
             f"{policy.decryption_queries}"
         )
+    else:
+        problem = _untrue(plan, circuit)
     if problem:
         raise PolicyError(
             "SR-PLAN-GUARANTEE",
             f"the guarantee statement falls short: {problem}",
             "Ask the model's owner to protect it under your policy",
         )
+
+
+def _untrue(plan: Plan, circuit: LinearCircuit) -> str:
+    """What a statement says that the plan is not; empty if nothing."""
+    stated, layout = plan.guarantee, plan.layout
+    try:
+        claimed = msgspec.convert({name: getattr(stated, name) for name in _DEMANDS}, Policy)
+    except (msgspec.ValidationError, PolicyError):
+        return "no policy could have led to its numbers"
+    if plan.parameters not in {entry.name for entry in satisfying(claimed.security)}:
+        return f"its parameters do not reach the {claimed.security} that it claims"
+    true = linear_guarantee(circuit.parameters, layout.input_limbs, layout.columns, claimed)
+    wrong = [name for name in _DERIVED if not _equal(getattr(stated, name), getattr(true, name))]
+    return f"{wrong[0]} is not what follows from the plan" if wrong else ""
+
+
+def _equal(stated: object, true: object) -> bool:
+    if isinstance(stated, float) and isinstance(true, float):
+        return abs(stated - true) <= _TOLERANCE_BITS
+    return stated == true
 
 
 def _check_flooding(plan: Plan, circuit: LinearCircuit, policy: Policy) -> None:

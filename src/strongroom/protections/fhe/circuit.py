@@ -60,6 +60,12 @@ class LinearCircuit:
         sizes = MessageSizes(parameters, packing, limbs, input_scale, response_scale)
         if not 1 <= layout.blocks_per_request <= sizes.blocks_per_request():
             raise _contradiction("a full request would be larger than the protocol allows")
+        rows = layout.blocks_per_request * packing.rows_per_ciphertext
+        if (plan.costs.rows_per_request, plan.costs.full_response_bytes) != (
+            rows,
+            sizes.response(rows),
+        ):
+            raise _contradiction("its costs are not those of its requests")
         binding = hashlib.sha256(
             canonical_json([plan.parameters, plan.layout, plan.input, plan.output])
         ).digest()
@@ -94,7 +100,7 @@ def _require_sound(plan: Plan, parameters: Parameters) -> None:
     if not len(layout.centre) == len(layout.half_width) == layout.columns:
         raise _contradiction("its preprocessing has other columns than its model")
     limits = (layout.response_limbs, layout.sanitise_limbs, layout.input_limbs, parameters.limbs)
-    if list(limits) != sorted(limits):
+    if list(limits) != sorted(limits) or limits[0] < 1:
         raise _contradiction("its levels are not in order, or not in the chain")
     if not all(map(math.isfinite, layout.centre)):
         raise _contradiction("a centre is not finite")

@@ -1,6 +1,6 @@
-"""Requests and responses of linear models (docs/protocol.md).
+"""Requests and responses of linear models (docs/reference/protocol.md).
 
-Little-endian, an envelope of 60 bytes and then engine objects (docs/format.md) of lengths that both
+Little-endian, an envelope of 60 bytes and then engine objects (docs/reference/format.md) of lengths that both
 sides derive from the plan and the number of rows:
 
     magic       4  "SRRQ" request, "SRRS" response
