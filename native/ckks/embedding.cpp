@@ -21,8 +21,7 @@ void bit_reverse(std::vector<Complex>& values) {
 
 // exp(2 pi i k / m)
 Complex root(std::size_t k, std::size_t m) {
-    const double angle =
-        2.0 * std::numbers::pi * static_cast<double>(k) / static_cast<double>(m);
+    const double angle = 2.0 * std::numbers::pi * static_cast<double>(k) / static_cast<double>(m);
     return {std::cos(angle), std::sin(angle)};
 }
 

@@ -71,8 +71,7 @@ std::vector<double> decrypt_flooded(const Ciphertext& ciphertext, const SecretKe
                                     std::span<const std::uint32_t> positions, double scale,
                                     double log_sigma) {
     Plaintext message = decrypt_raw(ciphertext, secret);
-    ring::add_flood(message.polynomial, positions,
-                    ring::sample_flood(positions.size(), log_sigma));
+    ring::add_flood(message.polynomial, positions, ring::sample_flood(positions.size(), log_sigma));
     std::vector<double> result = centred(message.polynomial, positions, scale);
     message.polynomial.wipe_all();
     return result;

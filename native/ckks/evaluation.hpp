@@ -13,8 +13,8 @@ void add(Ciphertext& ciphertext, const Ciphertext& other);
 void add_plain(Ciphertext& ciphertext, const Plaintext& plaintext);
 
 // Add round(values[i] scale) to coefficient positions[i] of the message; both parts come out in
-// coefficient form. Throws std::invalid_argument for a position that does not exist, or a value that
-// is not finite or reaches half of the modulus.
+// coefficient form. Throws std::invalid_argument for a position that does not exist, or a value
+// that is not finite or reaches half of the modulus.
 void add_at(Ciphertext& ciphertext, std::span<const std::uint32_t> positions,
             std::span<const double> values, double scale);
 

@@ -17,8 +17,7 @@ SecretKey SecretKey::generate(const Parameters& parameters) {
     return SecretKey(parameters, ring::sample_ternary(parameters.ring_degree()));
 }
 
-SecretKey SecretKey::from_bytes(const Parameters& parameters,
-                                std::span<const std::uint8_t> bytes) {
+SecretKey SecretKey::from_bytes(const Parameters& parameters, std::span<const std::uint8_t> bytes) {
     const std::size_t n = parameters.ring_degree();
     if (bytes.size() != n / 4) throw std::invalid_argument("a secret key of another length");
     ring::Secret<std::int32_t> coefficients(n);

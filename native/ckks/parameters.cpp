@@ -53,10 +53,10 @@ Parameters::Parameters(const ParametersLiteral& literal, std::string_view kernel
     if (checked) {
         const unsigned largest = largest_log_modulus(literal.security, literal.ring_degree);
         if (!(log_modulus_ <= largest)) {
-            throw InsecureParameters(
-                "log2 of the modulus is " + std::to_string(log_modulus_) + " at ring degree " +
-                std::to_string(literal.ring_degree) + "; the table allows " +
-                std::to_string(largest) + " for " + literal.security);
+            throw InsecureParameters("log2 of the modulus is " + std::to_string(log_modulus_) +
+                                     " at ring degree " + std::to_string(literal.ring_degree) +
+                                     "; the table allows " + std::to_string(largest) + " for " +
+                                     literal.security);
         }
     }
     ring_ = std::make_shared<const ring::Ring>(literal.ring_degree, chain(literal), kernel);

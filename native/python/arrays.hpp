@@ -17,8 +17,8 @@
 namespace strongroom {
 
 template <class T>
-using View = nanobind::ndarray<const T, nanobind::ndim<1>, nanobind::c_contig,
-                               nanobind::device::cpu>;
+using View =
+    nanobind::ndarray<const T, nanobind::ndim<1>, nanobind::c_contig, nanobind::device::cpu>;
 using BytesView = View<std::uint8_t>;
 using DoublesView = View<double>;
 using ComplexView = View<std::complex<double>>;
@@ -40,7 +40,8 @@ nanobind::ndarray<nanobind::numpy, T> to_array(std::vector<T> values,
                                                std::initializer_list<std::size_t> shape = {}) {
     const std::size_t size = values.size();
     auto* owned = new std::vector<T>(std::move(values));
-    nanobind::capsule owner(owned, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
+    nanobind::capsule owner(owned,
+                            [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
     if (shape.size() == 0) return {owned->data(), {size}, owner};
     return {owned->data(), shape, owner};
 }

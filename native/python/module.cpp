@@ -62,8 +62,7 @@ std::vector<std::uint8_t> pack_polynomial(const ckks::Parameters& parameters,
                                           std::optional<std::span<const std::uint32_t>> positions) {
     const std::size_t n = parameters.ring_degree();
     const std::size_t count = positions ? positions->size() : n;
-    std::vector<std::uint8_t> out(
-        packed_polynomial_bytes(parameters, polynomial.limbs(), count));
+    std::vector<std::uint8_t> out(packed_polynomial_bytes(parameters, polynomial.limbs(), count));
     std::size_t at = 0;
     std::vector<std::uint64_t> chosen(positions ? count : 0);
     for (std::size_t i = 0; i < polynomial.limbs(); ++i) {
@@ -114,7 +113,9 @@ nb::bytes to_bytes(const std::vector<std::uint8_t>& bytes) {
     return nb::bytes(bytes.data(), bytes.size());
 }
 
-nb::bytes to_bytes(const ring::Seed& seed) { return nb::bytes(seed.data(), seed.size()); }
+nb::bytes to_bytes(const ring::Seed& seed) {
+    return nb::bytes(seed.data(), seed.size());
+}
 
 template <class Function>
 auto unlocked(Function function) {
@@ -167,8 +168,7 @@ void bind_keys(nb::module_& m) {
                     Unlocked())
         .def_static(
             "unpack",
-            [](const ckks::Parameters& parameters, std::size_t limbs, BytesView seed,
-               BytesView b) {
+            [](const ckks::Parameters& parameters, std::size_t limbs, BytesView seed, BytesView b) {
                 return unlocked([&] {
                     return ckks::restore_public_key(
                         parameters, to_seed(span_of(seed)),
@@ -185,9 +185,9 @@ void bind_keys(nb::module_& m) {
 
 void bind_encoding(nb::module_& m) {
     nb::class_<ckks::Plaintext>(m, "Plaintext")
-        .def_prop_ro("limbs",
-                     [](const ckks::Plaintext& self) { return self.polynomial.limbs(); })
-        .def("to_values", [](ckks::Plaintext& self) { self.polynomial.to_values(); }, Unlocked())
+        .def_prop_ro("limbs", [](const ckks::Plaintext& self) { return self.polynomial.limbs(); })
+        .def(
+            "to_values", [](ckks::Plaintext& self) { self.polynomial.to_values(); }, Unlocked())
         .def("residues", [](const ckks::Plaintext& self) { return residues_of(self.polynomial); });
     m.def(
         "encode_coefficients",
@@ -204,16 +204,15 @@ void bind_encoding(nb::module_& m) {
         [](const ckks::Parameters& parameters, ComplexView values, double scale,
            std::size_t limbs) {
             return unlocked([&] {
-                return ckks::encode_slots(parameters, {values.data(), values.size()}, scale,
-                                          limbs);
+                return ckks::encode_slots(parameters, {values.data(), values.size()}, scale, limbs);
             });
         },
         "parameters"_a, "values"_a, "scale"_a, "limbs"_a);
     m.def(
         "decode_coefficients",
         [](const ckks::Parameters& parameters, const ckks::Plaintext& plaintext, double scale) {
-            return to_array(unlocked(
-                [&] { return ckks::decode_coefficients(parameters, plaintext, scale); }));
+            return to_array(
+                unlocked([&] { return ckks::decode_coefficients(parameters, plaintext, scale); }));
         },
         "parameters"_a, "plaintext"_a, "scale"_a);
     m.def(
@@ -269,22 +268,22 @@ void bind_ciphertexts(nb::module_& m) {
                std::optional<PositionsView> positions) {
                 return unlocked([&] {
                     return ckks::Ciphertext{
-                        unpack_polynomial(parameters, limbs, ring::Form::kCoefficients,
-                                          span_of(c0), span_of(positions)),
-                        unpack_polynomial(parameters, limbs, ring::Form::kCoefficients,
-                                          span_of(c1), {})};
+                        unpack_polynomial(parameters, limbs, ring::Form::kCoefficients, span_of(c0),
+                                          span_of(positions)),
+                        unpack_polynomial(parameters, limbs, ring::Form::kCoefficients, span_of(c1),
+                                          {})};
                 });
             },
             "parameters"_a, "limbs"_a, "c0"_a, "c1"_a, "positions"_a.none() = nb::none())
         .def_static(
             "unpack_seeded",
-            [](const ckks::Parameters& parameters, std::size_t limbs, BytesView seed,
-               BytesView c0, std::optional<PositionsView> positions) {
+            [](const ckks::Parameters& parameters, std::size_t limbs, BytesView seed, BytesView c0,
+               std::optional<PositionsView> positions) {
                 return unlocked([&] {
                     return ckks::restore_seeded(
                         parameters, to_seed(span_of(seed)),
-                        unpack_polynomial(parameters, limbs, ring::Form::kCoefficients,
-                                          span_of(c0), span_of(positions)));
+                        unpack_polynomial(parameters, limbs, ring::Form::kCoefficients, span_of(c0),
+                                          span_of(positions)));
                 });
             },
             "parameters"_a, "limbs"_a, "seed"_a, "c0"_a, "positions"_a.none() = nb::none());

@@ -47,8 +47,8 @@ Words pointwise(const std::string& kernel, const std::string& operation, const W
     if (operation == "multiply_add") k.multiply_add(words.data(), a.data(), b.data(), n, m);
     if (operation == "subtract_reduced_scale") {
         const std::uint64_t w = words[0];
-        k.subtract_reduced_scale(words.data(), a.data(), b.data(), n, w,
-                                 ring::shoup_constant(w, m), m);
+        k.subtract_reduced_scale(words.data(), a.data(), b.data(), n, w, ring::shoup_constant(w, m),
+                                 m);
     }
     return to_array(std::move(words));
 }
@@ -87,17 +87,16 @@ NB_MODULE(_native_testing, m) {
         ring::kernel_by_name(kernel).chacha20(words.data(), k, n, counter, blocks);
         return nb::bytes(words.data(), 4 * words.size());
     });
-    m.def("expand_uniform",
-          [](const ckks::Parameters& parameters, std::size_t limbs, BytesView seed,
-             std::uint32_t purpose) {
-              ring::Seed s;
-              if (seed.size() != s.size()) throw std::invalid_argument("sizes");
-              std::memcpy(s.data(), seed.data(), s.size());
-              const auto p = ring::expand_uniform(parameters.ring(), limbs, s,
-                                                  static_cast<ring::Purpose>(purpose));
-              std::vector<std::uint64_t> words(p.limb(0), p.limb(0) + limbs * p.degree());
-              return to_array(std::move(words), {limbs, p.degree()});
-          });
+    m.def("expand_uniform", [](const ckks::Parameters& parameters, std::size_t limbs,
+                               BytesView seed, std::uint32_t purpose) {
+        ring::Seed s;
+        if (seed.size() != s.size()) throw std::invalid_argument("sizes");
+        std::memcpy(s.data(), seed.data(), s.size());
+        const auto p =
+            ring::expand_uniform(parameters.ring(), limbs, s, static_cast<ring::Purpose>(purpose));
+        std::vector<std::uint64_t> words(p.limb(0), p.limb(0) + limbs * p.degree());
+        return to_array(std::move(words), {limbs, p.degree()});
+    });
     m.def("sample_ternary", [](std::size_t n) {
         const auto x = ring::sample_ternary(n);
         return to_array(std::vector<std::int32_t>(x.begin(), x.end()));

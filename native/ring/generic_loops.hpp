@@ -32,17 +32,15 @@ inline void chacha20_quarter(std::uint32_t* a, std::uint32_t* b, std::uint32_t* 
 inline void chacha20_generic(std::uint32_t* out, const std::uint32_t* key,
                              const std::uint32_t* nonce, std::uint32_t counter,
                              std::size_t blocks) {
-    const std::uint32_t initial[16] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574,
-                                       key[0],     key[1],     key[2],     key[3],
-                                       key[4],     key[5],     key[6],     key[7],
-                                       0,          nonce[0],   nonce[1],   nonce[2]};
+    const std::uint32_t initial[16] = {
+        0x61707865, 0x3320646e, 0x79622d32, 0x6b206574, key[0], key[1],   key[2],   key[3],
+        key[4],     key[5],     key[6],     key[7],     0,      nonce[0], nonce[1], nonce[2]};
     for (std::size_t done = 0; done < blocks; done += kChaChaLanes) {
         alignas(64) std::uint32_t x[16][kChaChaLanes];
         alignas(64) std::uint32_t start[16][kChaChaLanes];
         for (std::size_t w = 0; w < 16; ++w) {
             for (std::size_t i = 0; i < kChaChaLanes; ++i) {
-                start[w][i] =
-                    w == 12 ? counter + static_cast<std::uint32_t>(done + i) : initial[w];
+                start[w][i] = w == 12 ? counter + static_cast<std::uint32_t>(done + i) : initial[w];
                 x[w][i] = start[w][i];
             }
         }

@@ -13,9 +13,15 @@ namespace {
 
 using Vector = __m512i;
 
-inline Vector load(const std::uint64_t* p) { return _mm512_loadu_si512(p); }
-inline void store(std::uint64_t* p, Vector v) { _mm512_storeu_si512(p, v); }
-inline Vector broadcast(std::uint64_t x) { return _mm512_set1_epi64(static_cast<long long>(x)); }
+inline Vector load(const std::uint64_t* p) {
+    return _mm512_loadu_si512(p);
+}
+inline void store(std::uint64_t* p, Vector v) {
+    _mm512_storeu_si512(p, v);
+}
+inline Vector broadcast(std::uint64_t x) {
+    return _mm512_set1_epi64(static_cast<long long>(x));
+}
 
 // x mod q for x < 2q: the wrapped difference is the larger word exactly when x < q.
 inline Vector reduce_once(Vector x, Vector q) {
@@ -94,7 +100,9 @@ inline Vector four_roots(const std::uint64_t* p, Vector spread) {
 }
 
 // Shoup constants are stored for 64-bit words; the upper 52 bits are the constant for our lanes.
-inline Vector to52(Vector shoup) { return _mm512_srli_epi64(shoup, 12); }
+inline Vector to52(Vector shoup) {
+    return _mm512_srli_epi64(shoup, 12);
+}
 
 void forward_ntt(std::uint64_t* x, const NttTable& table) {
     if (table.degree < 16) return kPortableKernel.forward_ntt(x, table);
@@ -230,8 +238,8 @@ void multiply(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b
     for (std::size_t i = 0; i < n; i += 8) store(out + i, product(load(a + i), load(b + i)));
 }
 
-void multiply_add(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b,
-                  std::size_t n, const Modulus& m) {
+void multiply_add(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b, std::size_t n,
+                  const Modulus& m) {
     const Barrett product(m);
     for (std::size_t i = 0; i < n; i += 8) {
         const Vector sum = _mm512_add_epi64(load(out + i), product(load(a + i), load(b + i)));

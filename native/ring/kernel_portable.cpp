@@ -70,8 +70,8 @@ void multiply(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b
     for (std::size_t i = 0; i < n; ++i) out[i] = multiply_mod(a[i], b[i], m);
 }
 
-void multiply_add(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b,
-                  std::size_t n, const Modulus& m) {
+void multiply_add(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b, std::size_t n,
+                  const Modulus& m) {
     for (std::size_t i = 0; i < n; ++i) out[i] = add_mod(out[i], multiply_mod(a[i], b[i], m), m);
 }
 

@@ -10,9 +10,12 @@
 namespace strongroom::ring {
 
 void wipe(void* memory, std::size_t bytes) noexcept;
-// Best effort: keep pages out of swap. Limits of the system may refuse. Pages stay locked after
-// release: unlocking works on whole pages, which neighbouring secrets may share.
-void lock_pages(void* memory, std::size_t bytes) noexcept;
+
+// Blocks aligned to a cache line. A thread keeps a few that it gave back and takes them again: an
+// operation allocates and releases the same sizes over and over, and returning them to the system
+// in between costs more than the arithmetic (page faults). Blocks for secrets are kept apart.
+void* take_block(std::size_t bytes, bool secret);
+void give_block(void* block, std::size_t bytes, bool secret) noexcept;
 
 template <class T, bool kSecret>
 struct Allocator {
@@ -21,7 +24,6 @@ struct Allocator {
     struct rebind {
         using other = Allocator<U, kSecret>;
     };
-    static constexpr std::align_val_t kAlignment{64};
 
     Allocator() = default;
     template <class U>
@@ -29,13 +31,11 @@ struct Allocator {
 
     T* allocate(std::size_t n) {
         if (n > std::numeric_limits<std::size_t>::max() / sizeof(T)) throw std::bad_alloc();
-        void* memory = ::operator new(n * sizeof(T), kAlignment);
-        if constexpr (kSecret) lock_pages(memory, n * sizeof(T));
-        return static_cast<T*>(memory);
+        return static_cast<T*>(take_block(n * sizeof(T), kSecret));
     }
     void deallocate(T* p, std::size_t n) noexcept {
         if constexpr (kSecret) wipe(p, n * sizeof(T));
-        ::operator delete(p, kAlignment);
+        give_block(p, n * sizeof(T), kSecret);
     }
     friend bool operator==(const Allocator&, const Allocator&) { return true; }
 };

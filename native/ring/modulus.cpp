@@ -32,13 +32,13 @@ std::uint64_t inverse_mod(std::uint64_t a, const Modulus& m) {
 
 bool is_prime(std::uint64_t n) {
     if (n < 2) return false;
-    for (std::uint64_t p : {2ULL, 3ULL, 5ULL, 7ULL, 11ULL, 13ULL, 17ULL, 19ULL, 23ULL, 29ULL,
-                            31ULL, 37ULL}) {
+    for (std::uint64_t p :
+         {2ULL, 3ULL, 5ULL, 7ULL, 11ULL, 13ULL, 17ULL, 19ULL, 23ULL, 29ULL, 31ULL, 37ULL}) {
         if (n % p == 0) return n == p;
     }
     const int twos = std::countr_zero(n - 1);
     const std::uint64_t odd = (n - 1) >> twos;
-    constexpr std::array<std::uint64_t, 7> bases = {2,       325,     9375,      28178,
+    constexpr std::array<std::uint64_t, 7> bases = {2,      325,     9375,      28178,
                                                     450775, 9780504, 1795265022};
     for (std::uint64_t base : bases) {
         std::uint64_t x = power_wide(base, odd, n);

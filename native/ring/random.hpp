@@ -21,10 +21,10 @@ Seed random_seed();
 // What a public polynomial is for; part of the ChaCha20 nonce.
 enum class Purpose : std::uint32_t { kCiphertext = 1, kPublicKey = 2 };
 
-// A uniform polynomial in values form, determined by the seed (docs/reference/format.md): limb i reads the
-// keystream of ChaCha20 with the seed as key, nonce (purpose, i, 0) and counter 0 as little-endian
-// words, of 4 bytes for primes up to 32 bits and of 8 bytes above, keeps the lowest bits of each,
-// as many as the prime has, and skips those that are not below the prime.
+// A uniform polynomial in values form, determined by the seed (docs/reference/format.md): limb i
+// reads the keystream of ChaCha20 with the seed as key, nonce (purpose, i, 0) and counter 0 as
+// little-endian words, of 4 bytes for primes up to 32 bits and of 8 bytes above, keeps the lowest
+// bits of each, as many as the prime has, and skips those that are not below the prime.
 Polynomial expand_uniform(const RingPointer& ring, std::size_t limbs, const Seed& seed,
                           Purpose purpose);
 

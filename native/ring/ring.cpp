@@ -10,8 +10,8 @@ Ring::Ring(std::size_t degree, std::span<const std::uint64_t> primes, std::strin
     if (primes.empty()) throw std::invalid_argument("a ring needs at least one prime");
     tables_.reserve(primes.size());
     for (std::size_t i = 0; i < primes.size(); ++i) {
-        if (std::find(primes.begin(), primes.begin() + static_cast<std::ptrdiff_t>(i),
-                      primes[i]) != primes.begin() + static_cast<std::ptrdiff_t>(i)) {
+        if (std::find(primes.begin(), primes.begin() + static_cast<std::ptrdiff_t>(i), primes[i]) !=
+            primes.begin() + static_cast<std::ptrdiff_t>(i)) {
             throw std::invalid_argument("a prime occurs twice in the chain");
         }
         tables_.emplace_back(degree, primes[i]);
@@ -114,7 +114,8 @@ void Polynomial::divide_by_last() {
 
 Polynomial lift(const RingPointer& ring, std::size_t limbs, std::span<const std::int32_t> small) {
     Polynomial result(ring, limbs, Form::kCoefficients);
-    if (small.size() > ring->degree()) throw std::invalid_argument("more coefficients than the ring");
+    if (small.size() > ring->degree())
+        throw std::invalid_argument("more coefficients than the ring");
     for (std::size_t i = 0; i < limbs; ++i) {
         const std::uint64_t q = ring->modulus(i).value;
         std::uint64_t* out = result.limb(i);

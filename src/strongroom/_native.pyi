@@ -1,14 +1,15 @@
-from typing_extensions import Buffer
 from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Buffer
 
 class InsecureParametersError(ValueError): ...
 class UnpackError(ValueError): ...
 
 def available_kernels() -> list[str]: ...
 def largest_log_modulus(security: str, ring_degree: int) -> int: ...
+
 @final
 class Parameters:
     def __init__(
@@ -106,9 +107,7 @@ def decode_slots(
 def encrypt_symmetric(
     parameters: Parameters, plaintext: Plaintext, secret: SecretKey
 ) -> tuple[bytes, Ciphertext]: ...
-def encrypt_public(
-    parameters: Parameters, plaintext: Plaintext, key: PublicKey
-) -> Ciphertext: ...
+def encrypt_public(parameters: Parameters, plaintext: Plaintext, key: PublicKey) -> Ciphertext: ...
 def decrypt_raw(ciphertext: Ciphertext, secret: SecretKey) -> Plaintext: ...
 def decrypt_flooded(
     ciphertext: Ciphertext,

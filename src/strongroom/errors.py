@@ -22,7 +22,7 @@ CODES: Final[dict[str, str]] = {
     "SR-INPUT-RANGE": "a value is so far outside the sample's range that the score could overflow",
     "SR-INPUT-FILE": "a file of rows can't be read, or an output file can't be written",
     # the model that is to be protected
-    "SR-MODEL-UNSUPPORTED": "the model holds an operator or estimator that this protection can't run",
+    "SR-MODEL-UNSUPPORTED": "the model holds an operator or estimator that can't run protected",
     "SR-MODEL-UNFITTED": "the model has not been fitted",
     "SR-MODEL-FILE": "the model file can't be read, or holds types that are not trusted",
     "SR-MODEL-METHOD": "the plain model has no such method",

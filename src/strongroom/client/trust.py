@@ -18,10 +18,10 @@ import re
 import sys
 from typing import Final
 
+from strongroom.canonical import digest
 from strongroom.client.v2 import ModelMetadata, wrong
 from strongroom.errors import PackageError
 from strongroom.keys.pins import Pins
-from strongroom.canonical import digest
 from strongroom.package.file import Package
 from strongroom.package.manifest import Manifest, decode_manifest
 

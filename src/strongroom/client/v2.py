@@ -15,8 +15,8 @@ from typing import Annotated, Final
 
 import msgspec
 
-from strongroom.errors import PackageError, ServerError
 from strongroom.canonical import canonical_json
+from strongroom.errors import PackageError, ServerError
 from strongroom.package.manifest import MAXIMUM_MANIFEST_BYTES
 
 HEADER_LENGTH: Final = "Inference-Header-Content-Length"

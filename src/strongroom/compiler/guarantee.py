@@ -8,9 +8,7 @@ from strongroom.engine import Parameters
 from strongroom.policy import Policy
 
 
-def linear_guarantee(
-    parameters: Parameters, limbs: int, columns: int, policy: Policy
-) -> Guarantee:
+def linear_guarantee(parameters: Parameters, limbs: int, columns: int, policy: Policy) -> Guarantee:
     """Who sees what when a linear model is served by coefficients.
 
     Args:

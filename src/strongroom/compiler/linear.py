@@ -67,9 +67,7 @@ class ScaledAffine:
         return cls(weights, bias)
 
 
-def plan_linear(
-    graph: Graph, affine: Affine, sample: NDArray[np.float64], policy: Policy
-) -> Plan:
+def plan_linear(graph: Graph, affine: Affine, sample: NDArray[np.float64], policy: Policy) -> Plan:
     """Plan a linear model: the cheapest parameters, levels and scales that meet the policy.
 
     Args:

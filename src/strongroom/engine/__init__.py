@@ -1,7 +1,7 @@
 """Typed Python over the native core: parameters, keys, ciphertexts, evaluation.
 
-CKKS over Z[X]/(X^N + 1) with a chain of primes (docs/reference/crypto.md). The compiler and the protections
-use this package and nothing below it.
+CKKS over Z[X]/(X^N + 1) with a chain of primes (docs/reference/crypto.md). The compiler and the
+protections use this package and nothing below it.
 """
 
 from strongroom.engine.catalogue import CATALOGUE, CatalogueEntry, catalogued, satisfying

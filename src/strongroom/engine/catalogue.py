@@ -73,6 +73,4 @@ def catalogued(name: str, kernel: str = "") -> Parameters:
             f"parameters {name[:40]!r} are not in the catalogue of this version",
             "Update Strongroom, or protect the model again with this version",
         )
-    return Parameters(
-        entry.ring_degree, entry.primes, entry.special_primes, entry.security, kernel
-    )
+    return Parameters(entry.ring_degree, entry.primes, entry.special_primes, entry.security, kernel)

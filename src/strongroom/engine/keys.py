@@ -94,7 +94,12 @@ class SecretKey:
         return Ciphertext(native, self.parameters, plaintext.scale, plaintext.packing, seed)
 
     def decrypt(
-        self, ciphertext: Ciphertext, positions: NDArray[np.uint32], *, log_sigma: float, step: float
+        self,
+        ciphertext: Ciphertext,
+        positions: NDArray[np.uint32],
+        *,
+        log_sigma: float,
+        step: float,
     ) -> NDArray[np.float64]:
         """Coefficients of a result, flooded and rounded, so that they may be published.
 

@@ -85,9 +85,7 @@ def ciphertext_from_bytes(
     scale, body = _scale_from_bytes(body)
     first_bytes = parameters.packed_bytes(limbs, count)
     seeded = header.kind == _SEEDED
-    second_bytes = (
-        _SEED_BYTES if seeded else parameters.packed_bytes(limbs, parameters.ring_degree)
-    )
+    second_bytes = _SEED_BYTES if seeded else parameters.packed_bytes(limbs, parameters.ring_degree)
     _require_length(body, second_bytes + first_bytes)
     second, first = body[:second_bytes], body[second_bytes:]
     try:
@@ -99,9 +97,7 @@ def ciphertext_from_bytes(
             native = _native.Ciphertext.unpack(parameters.native, limbs, first, second, positions)
     except _native.UnpackError as error:
         raise _fault(error) from None
-    return Ciphertext(
-        native, parameters, scale, header.packing, bytes(second) if seeded else None
-    )
+    return Ciphertext(native, parameters, scale, header.packing, bytes(second) if seeded else None)
 
 
 def public_key_to_bytes(key: PublicKey) -> bytes:

@@ -18,6 +18,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from strongroom.canonical import canonical_json
 from strongroom.durable import write_durably
 from strongroom.errors import KeyStoreError
 from strongroom.keys.permissions import (
@@ -27,7 +28,6 @@ from strongroom.keys.permissions import (
     read_private_file,
     unusable,
 )
-from strongroom.canonical import canonical_json
 from strongroom.package.manifest import Digest
 
 _MAXIMUM_BYTES: Final = 4 * 2**20

@@ -25,8 +25,8 @@ from cryptography.cobblestone import Cobblestone256Decryptor, Cobblestone256Encr
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-from strongroom.errors import KeyStoreError
 from strongroom.canonical import canonical_json
+from strongroom.errors import KeyStoreError
 
 MAGIC: Final = b"\x89SRK\r\n\x1a\n"
 FORMAT_VERSION: Final = 1

@@ -33,10 +33,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from strongroom.canonical import digest
 from strongroom.compiler.plan import Plan
 from strongroom.durable import write_durably
 from strongroom.errors import PackageError
-from strongroom.canonical import digest
 from strongroom.package.manifest import (
     FORMAT_VERSION,
     MAXIMUM_MANIFEST_BYTES,

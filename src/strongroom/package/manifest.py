@@ -15,9 +15,9 @@ from typing import Annotated, Final
 
 import msgspec
 
+from strongroom.canonical import canonical_json, digest
 from strongroom.compiler.plan import Plan
 from strongroom.errors import PackageError
-from strongroom.canonical import canonical_json, digest
 
 FORMAT_VERSION: Final = 1
 """Version of the package format, manifest and file alike."""

@@ -109,7 +109,7 @@ def _require_sound(plan: Plan, parameters: Parameters) -> None:
     if not (math.isfinite(layout.headroom) and layout.headroom >= 1.0):
         raise _contradiction("its headroom is below 1")
     largest = math.floor(parameters.log_prefix(layout.input_limbs))
-    if not (0 < layout.log_input_scale and 0 < layout.log_weight_scale) or (
+    if not (layout.log_input_scale > 0 and layout.log_weight_scale > 0) or (
         layout.log_input_scale + layout.log_weight_scale >= largest
     ):
         raise _contradiction("its scales do not fit its modulus")

@@ -1,10 +1,10 @@
 """The payload of a linear model: its weights, as the server side needs them.
 
-    magic    4  "SRLW"
-    version  2  1, little-endian
-    outputs  4, columns 4
-    bias     8 a number, float64 little-endian
-    weights  8 a number, row by row
+magic    4  "SRLW"
+version  2  1, little-endian
+outputs  4, columns 4
+bias     8 a number, float64 little-endian
+weights  8 a number, row by row
 """
 
 from __future__ import annotations

@@ -23,8 +23,7 @@ class LinearServer:
         packing = circuit.packing
         together = packing.outputs_per_ciphertext
         self._group_bias = [
-            model.bias[group * together : (group + 1) * together]
-            for group in range(packing.groups)
+            model.bias[group * together : (group + 1) * together] for group in range(packing.groups)
         ]
         self._weights = [
             [self._encode_weights(model, group, chunk) for chunk in range(packing.column_chunks)]
@@ -58,9 +57,7 @@ class LinearServer:
             )
         return b"".join(parts)
 
-    def _read_block(
-        self, body: memoryview, rows: int
-    ) -> tuple[list[Ciphertext], memoryview]:
+    def _read_block(self, body: memoryview, rows: int) -> tuple[list[Ciphertext], memoryview]:
         circuit = self._circuit
         positions = circuit.packing.request_positions(rows)
         size = circuit.sizes.request_ciphertext(rows)

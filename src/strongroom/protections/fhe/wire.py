@@ -1,7 +1,7 @@
 """Requests and responses of linear models (docs/reference/protocol.md).
 
-Little-endian, an envelope of 60 bytes and then engine objects (docs/reference/format.md) of lengths that both
-sides derive from the plan and the number of rows:
+Little-endian, an envelope of 60 bytes and then engine objects (docs/reference/format.md), of
+lengths that both sides derive from the plan and the number of rows:
 
     magic       4  "SRRQ" request, "SRRS" response
     version     2  1

@@ -1,0 +1,205 @@
+// Transforms and pointwise loops of every kernel against 128-bit arithmetic and each other.
+#include <algorithm>
+#include <bit>
+#include <stdexcept>
+
+#include "check.hpp"
+#include "primes.hpp"
+#include "ring/kernel.hpp"
+#include "ring/ring.hpp"
+
+using namespace strongroom;
+using namespace strongroom::tests;
+
+namespace {
+
+std::uint64_t product(std::uint64_t a, std::uint64_t b, std::uint64_t q) {
+    return static_cast<std::uint64_t>(static_cast<ring::uint128>(a) * b % q);
+}
+
+Words negacyclic(const Words& a, const Words& b, std::uint64_t q) {
+    const std::size_t n = a.size();
+    Words out(n, 0);
+    for (std::size_t i = 0; i < n; ++i) {
+        for (std::size_t j = 0; j < n; ++j) {
+            const std::uint64_t term = product(a[i], b[j], q);
+            std::uint64_t& sum = out[(i + j) % n];
+            sum = (sum + (i + j < n ? term : q - term)) % q;
+        }
+    }
+    return out;
+}
+
+void products_are_negacyclic(const ring::Kernel& kernel, std::size_t n, std::uint64_t q) {
+    Generator generator(n);
+    const ring::NttTable table(n, q);
+    for (const Words& a : extremes(generator, n, q)) {
+        for (const Words& b : extremes(generator, n, q)) {
+            Words x = a;
+            Words y = b;
+            kernel.forward_ntt(x.data(), table);
+            kernel.forward_ntt(y.data(), table);
+            for (std::size_t i = 0; i < n; ++i) CHECK(x[i] < q && y[i] < q);
+            kernel.multiply(x.data(), x.data(), y.data(), n, table.modulus);
+            kernel.inverse_ntt(x.data(), table);
+            CHECK(x == negacyclic(a, b, q));
+        }
+    }
+}
+
+void kernels_agree(std::size_t n, std::uint64_t q) {
+    Generator generator(n + q);
+    const ring::NttTable table(n, q);
+    for (const Words& x : extremes(generator, n, q)) {
+        Words forward = x;
+        Words inverse = x;
+        ring::kPortableKernel.forward_ntt(forward.data(), table);
+        ring::kPortableKernel.inverse_ntt(inverse.data(), table);
+        for (const auto name : ring::available_kernels()) {
+            const ring::Kernel& kernel = ring::kernel_by_name(name);
+            Words y = x;
+            kernel.forward_ntt(y.data(), table);
+            CHECK(y == forward);
+            kernel.inverse_ntt(y.data(), table);
+            CHECK(y == x);
+            kernel.inverse_ntt(y.data(), table);
+            CHECK(y == inverse);
+        }
+    }
+}
+
+void pointwise(const ring::Kernel& kernel, std::uint64_t q) {
+    Generator generator(q);
+    const ring::Modulus m(q);
+    // Vectors need no alignment and end where they end: one word in, eight words long.
+    for (const std::size_t n : {std::size_t{8}, std::size_t{24}}) {
+        const Words out = random_words(generator, n, q);
+        for (const Words& a : extremes(generator, n, q)) {
+            for (const Words& b : extremes(generator, n, q)) {
+                Words left(n + 1);
+                std::copy(a.begin(), a.end(), left.begin() + 1);
+                const std::uint64_t* x = left.data() + 1;
+                const std::uint64_t w = out[0];
+                const std::uint64_t shoup = ring::shoup_constant(w, m);
+                Words sum(n), difference(n), times(n), fused = out, scaled(n);
+                kernel.add(sum.data(), x, b.data(), n, m);
+                kernel.subtract(difference.data(), x, b.data(), n, m);
+                kernel.multiply(times.data(), x, b.data(), n, m);
+                kernel.multiply_add(fused.data(), x, b.data(), n, m);
+                kernel.subtract_reduced_scale(scaled.data(), x, b.data(), n, w, shoup, m);
+                for (std::size_t i = 0; i < n; ++i) {
+                    const std::uint64_t minus = (a[i] + q - b[i]) % q;
+                    CHECK(sum[i] == (a[i] + b[i]) % q);
+                    CHECK(difference[i] == minus);
+                    CHECK(times[i] == product(a[i], b[i], q));
+                    CHECK(fused[i] == (out[i] + product(a[i], b[i], q)) % q);
+                    CHECK(scaled[i] == product(minus, w, q));
+                }
+            }
+        }
+        // The word that is subtracted may be anything below 2^52.
+        Words wide = random_words(generator, n, std::uint64_t{1} << 52);
+        wide[0] = (std::uint64_t{1} << 52) - 1;
+        const Words a = random_words(generator, n, q);
+        Words result(n);
+        kernel.subtract_reduced_scale(result.data(), a.data(), wide.data(), n, q - 1,
+                                      ring::shoup_constant(q - 1, m), m);
+        for (std::size_t i = 0; i < n; ++i) {
+            CHECK(result[i] == product((a[i] + q - wide[i] % q) % q, q - 1, q));
+        }
+    }
+    for (int i = 0; i < 1000; ++i) {
+        const std::uint64_t x = i < 4 ? ~std::uint64_t{0} - i : generator();
+        CHECK(ring::reduce_any(x, m) == x % q);
+        CHECK(ring::reduce_word(x >> 12, m) == (x >> 12) % q);
+    }
+}
+
+// round(x / p) of a polynomial over two primes, in both forms.
+void division_rounds(std::string_view kernel, std::size_t n) {
+    const auto primes = chain(n, {50, 33});
+    const auto ring = std::make_shared<const ring::Ring>(n, primes, kernel);
+    const std::uint64_t q = primes[0];
+    const std::uint64_t p = primes[1];
+    Generator generator(n);
+    std::vector<ring::uint128> x(n);
+    ring::Polynomial polynomial(ring, 2, ring::Form::kCoefficients);
+    const ring::uint128 modulus = static_cast<ring::uint128>(q) * p;
+    for (std::size_t j = 0; j < n; ++j) {
+        x[j] = ((static_cast<ring::uint128>(generator()) << 64) | generator()) % modulus;
+        if (j == 0) x[j] = modulus - 1;
+        if (j == 1) x[j] = p / 2;
+        if (j == 2) x[j] = p / 2 + 1;
+        polynomial.limb(0)[j] = static_cast<std::uint64_t>(x[j] % q);
+        polynomial.limb(1)[j] = static_cast<std::uint64_t>(x[j] % p);
+    }
+    ring::Polynomial values = polynomial;
+    values.to_values();
+    polynomial.divide_by_last();
+    values.divide_by_last();
+    CHECK(values.form() == ring::Form::kValues);
+    values.to_coefficients();
+    for (std::size_t j = 0; j < n; ++j) {
+        const auto rounded = static_cast<std::uint64_t>((x[j] + p / 2) / p % q);
+        CHECK(polynomial.limb(0)[j] == rounded);
+        CHECK(values.limb(0)[j] == rounded);
+    }
+    THROWS(polynomial.divide_by_last(), std::invalid_argument);
+}
+
+void misuse_is_refused() {
+    const auto primes = chain(16, {40, 41});
+    const auto ring = std::make_shared<const ring::Ring>(16, primes, "");
+    const auto other = std::make_shared<const ring::Ring>(16, primes, "");
+    using ring::Form;
+    using ring::Polynomial;
+    THROWS(Polynomial(ring, 0, Form::kValues), std::invalid_argument);
+    THROWS(Polynomial(ring, 3, Form::kValues), std::invalid_argument);
+    THROWS(Polynomial(ring, std::size_t{1} << 60, Form::kValues), std::invalid_argument);
+    Polynomial a(ring, 2, Form::kCoefficients);
+    const Polynomial short_one(ring, 1, Form::kCoefficients);
+    const Polynomial values(ring, 2, Form::kValues);
+    const Polynomial foreign(other, 2, Form::kCoefficients);
+    THROWS(a.add(short_one), std::invalid_argument);
+    THROWS(a.add(values), std::invalid_argument);
+    THROWS(a.subtract(foreign), std::invalid_argument);
+    THROWS(a.multiply(values), std::invalid_argument);
+    THROWS(a.truncate(0), std::invalid_argument);
+    THROWS(a.truncate(3), std::invalid_argument);
+    const std::vector<std::int32_t> many(17);
+    THROWS(ring::lift(ring, 1, many), std::invalid_argument);
+    THROWS(ring::Ring(16, {}, ""), std::invalid_argument);
+    THROWS(ring::Ring(16, chain(16, {40}), "abacus"), std::invalid_argument);
+    for (const std::size_t degree : {0, 1, 4, 12, 24}) {
+        THROWS(ring::NttTable(degree, 97), std::invalid_argument);
+    }
+    for (const std::uint64_t q : {0ULL, 1ULL, 2ULL, 95ULL, 65539ULL, 1ULL << 50, ~0ULL}) {
+        THROWS(ring::NttTable(16, q), std::invalid_argument);
+    }
+}
+
+}  // namespace
+
+int main() {
+    for (const auto name : ring::available_kernels()) {
+        const ring::Kernel& kernel = ring::kernel_by_name(name);
+        std::printf("kernel %.*s\n", static_cast<int>(name.size()), name.data());
+        for (const std::size_t n : {8, 16, 32, 64}) {
+            products_are_negacyclic(kernel, n, 257);
+            for (const unsigned bits : {16u, 33u, 50u}) {
+                products_are_negacyclic(kernel, n, primes_below(n, bits, 1).at(0));
+            }
+            division_rounds(name, n);
+        }
+        for (const std::uint64_t q : {97ULL, 12289ULL}) pointwise(kernel, q);
+        for (unsigned bits = 16; bits <= 50; ++bits) {
+            pointwise(kernel, primes_below(16, bits, 1).at(0));
+        }
+    }
+    for (unsigned log_n = 3; log_n <= 17; ++log_n) {
+        for (const unsigned bits : {24u, 32u, 50u}) {
+            kernels_agree(std::size_t{1} << log_n, primes_below(1u << log_n, bits, 1).at(0));
+        }
+    }
+    misuse_is_refused();
+}
