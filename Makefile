@@ -19,7 +19,7 @@ PYTEST_FLAGS ?=
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-all lint format bench docs wheel native-sanitize native-fuzz \
-	constraints clean distclean
+	native-libfuzzer constraints clean distclean
 
 help: ## this list
 	@echo "make TARGET, with TARGET one of:"
@@ -31,7 +31,7 @@ demo: $(STAMPS)/demo ## protect, serve and ask a model on real data; writes demo
 test: $(STAMPS)/dev ## all tests but the long ones
 	$(BIN)/python -m pytest -q $(PYTEST_FLAGS)
 
-test-all: $(STAMPS)/dev native-sanitize native-fuzz ## all tests, the long ones, sanitizers, fuzzers
+test-all: $(STAMPS)/dev $(STAMPS)/bench native-sanitize native-fuzz ## all tests, the long ones, sanitizers, fuzzers
 	$(BIN)/python -m pytest -q -m "long or not long" $(PYTEST_FLAGS)
 
 lint: $(STAMPS)/dev ## ruff, mypy --strict, clang-format; changes nothing
@@ -64,6 +64,16 @@ native-sanitize: build/sanitize/build.ninja ## native tests under address and un
 native-fuzz: build/sanitize/build.ninja ## the deserialisers under fuzzers and sanitizers
 	$(BIN)/cmake --build build/sanitize
 	$(BIN)/ctest --test-dir build/sanitize --output-on-failure --label-regex fuzz
+	@if echo 'extern "C" int LLVMFuzzerTestOneInput() { return 0; }' \
+		| clang++ -x c++ -fsanitize=fuzzer -o /dev/null - 2>/dev/null; then \
+		$(MAKE) --no-print-directory native-libfuzzer; \
+	else echo "clang++ with libFuzzer is not here: its share of the fuzzing is left out"; fi
+
+native-libfuzzer: $(STAMPS)/tools
+	$(BIN)/cmake -S . -B build/fuzz -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) \
+		-DCMAKE_CXX_COMPILER=clang++ -DSTRONGROOM_FUZZ=ON -DSTRONGROOM_PYTHON=OFF
+	$(BIN)/cmake --build build/fuzz
+	$(BIN)/ctest --test-dir build/fuzz --output-on-failure --label-regex fuzz
 
 build/sanitize/build.ninja: CMakeLists.txt $(STAMPS)/tools
 	$(BIN)/cmake -S . -B build/sanitize -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) \

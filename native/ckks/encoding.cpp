@@ -67,7 +67,8 @@ struct MixedRadix {
         double product = 1.0;
         for (std::size_t i = limbs; i-- > 0;) {
             const std::uint64_t q = ring.modulus(i).value;
-            weight[i] = product;
+            // Finite beyond a double's exponent too: its digit is zero there, and 0 inf is not.
+            weight[i] = std::min(product, std::numeric_limits<double>::max());
             product *= static_cast<double>(q);
             // For odd Q, floor(Q / 2) = (Q - 1) / 2 = -1/2 modulo every prime.
             half[i] = q - (q + 1) / 2;

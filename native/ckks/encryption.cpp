@@ -23,6 +23,7 @@ SeededCiphertext encrypt_symmetric(const Parameters& parameters, const Plaintext
     product.multiply(secret.values());
     product.to_coefficients();
     c0.subtract(product);
+    product.wipe_all();  // divided by the public `a` it is the key
     return SeededCiphertext{seed, Ciphertext{std::move(c0), std::move(a)}};
 }
 

@@ -53,6 +53,7 @@ PublicKey generate_public_key(const Parameters& parameters, const SecretKey& sec
     Polynomial product = a;
     product.multiply(secret.values());
     b.subtract(product);
+    product.wipe_all();  // divided by the public `a` it is the key
     return PublicKey{seed, std::move(b), std::move(a)};
 }
 

@@ -80,6 +80,7 @@ Kept* kept_blocks(std::size_t bytes, bool secret) {
 }  // namespace
 
 void wipe(void* memory, std::size_t bytes) noexcept {
+    if (bytes == 0) return;  // of nothing, the address may be null
     std::memset(memory, 0, bytes);
     // The barrier makes the store observable, so that it is not removed as dead.
     asm volatile("" : : "r"(memory) : "memory");

@@ -115,18 +115,25 @@ Flood sample_flood(std::size_t n, double log_sigma) {
                 Secret<std::int64_t>(n + 1), Secret<std::uint64_t>(n + 1)};
     const double sigma = std::exp2(log_sigma - flood.shift);
     const std::uint64_t mask = flood.shift == 0 ? 0 : ~std::uint64_t{0} >> (64 - flood.shift);
-    Secret<std::uint64_t> uniform(2 * n + 2);
+    Secret<std::uint64_t> uniform(3 * n + 3);
     system_random(uniform.data(), uniform.size() * sizeof(std::uint64_t));
     for (std::size_t i = 0; i < n; i += 2) {
-        const std::uint64_t* u = uniform.data() + 2 * i;
-        // In (0, 1], with 64 bits near zero, so that the tail reaches beyond 9 sigma.
-        const double first = std::min((static_cast<double>(u[0]) + 1.0) * 0x1p-64, 1.0);
+        const std::uint64_t* u = uniform.data() + 3 * i;
+        // The logarithm of a uniform number in (0, 1), exact to a double at both ends: doubles near
+        // zero carry 64 bits, so that the tail reaches beyond 9 sigma, and where the number is near
+        // one it is taken from its distance to one, or small radii would lie on few circles.
+        const bool upper = (u[0] >> 63) != 0;
+        const double distance = (static_cast<double>(upper ? ~u[0] : u[0]) + 0.5) * 0x1p-64;
+        const double logarithm = upper ? std::log1p(-distance) : std::log(distance);
         const double angle = 2.0 * std::numbers::pi * static_cast<double>(u[1] >> 11) * 0x1p-53;
-        const double radius = std::sqrt(-2.0 * std::log(first)) * sigma;
+        const double radius = std::sqrt(-2.0 * logarithm) * sigma;
         flood.high[i] = std::llround(radius * std::cos(angle));
         flood.high[i + 1] = std::llround(radius * std::sin(angle));
-        flood.low[i] = u[2] & mask;
-        flood.low[i + 1] = u[3] & mask;
+        for (std::size_t j = 0; j < 2; ++j) {
+            const std::uint64_t sum = (u[2 + 2 * j] & mask) + (u[3 + 2 * j] & mask);
+            flood.low[i + j] = sum & mask;
+            flood.high[i + j] += static_cast<std::int64_t>(sum >> flood.shift);
+        }
     }
     return flood;
 }

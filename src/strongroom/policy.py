@@ -27,9 +27,9 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             means that the clients are trusted with the weights, and the statement says so.
         decryption_bits: kappa. Decryption floods so that published answers keep about kappa bits
             of statistical security (Li, Micciancio, Schultz, Sorrell, eprint 2022/816).
-        decryption_queries: how many published answers, per key, the decryption flooding is
-            sized for.
-        query_budget: number of queries after which the statement gives the distance that
+        decryption_queries: how many published answers (rows), per key, the decryption flooding
+            is sized for. Models on the same parameters share a key, and so these answers.
+        query_budget: number of queries (rows) after which the statement gives the distance that
             `sanitising_bits` leaves.
         precision_bits: least number of bits that the largest score of the sample must keep above
             the error of scores.

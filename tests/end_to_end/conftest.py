@@ -12,6 +12,8 @@ import pytest
 from strongroom import Client, KeyStore, Package
 
 sys.path.insert(0, str(Path(__file__).parent))
+# The map of messages that the protection's own tests use.
+sys.path.insert(0, str(Path(__file__).parents[1] / "protections" / "fhe"))
 
 from server_processes import RunningServer, start_server
 from trained_models import Trained, trained

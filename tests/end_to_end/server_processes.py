@@ -102,50 +102,60 @@ def start_server(
     environment: dict[str, str] | None = None,
     **fields: Any,
 ) -> RunningServer:
-    """Write packages, a token and a configuration into a folder and serve them.
+    """Serve packages from a folder; see `write_server`."""
+    config, surroundings = write_server(folder, packages)
+    config |= fields
+    certificate = folder / "certificate.pem" if tls else None
+    if certificate is not None:
+        write_certificate(certificate, folder / "key.pem")
+        config |= {"tls_certificate": str(certificate), "tls_key": str(folder / "key.pem")}
+    token = create_token(folder / "tokens.json", "hospital")
+    surroundings |= environment or {}
+    process, url = _launch(folder, config, surroundings)
+    return RunningServer(process, url, token, folder, certificate, config, surroundings)
 
-    Args:
-        folder: empty; also the server's home, working and temporary folder.
-        fields: of the configuration.
+
+def write_server(folder: Path, packages: list[Package]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Write packages and a token into an empty folder, which is also to be the server's home,
+    working and temporary folder.
+
+    Returns:
+        A configuration, and the environment to run it in.
     """
     (folder / "tmp").mkdir()
     paths = []
     for package in packages:
         paths.append(str(folder / f"{package.manifest.name}.strongroom"))
         package.save(paths[-1])
-    token = create_token(folder / "tokens.json", "hospital")
+    tokens = folder / "tokens.json"
+    create_token(tokens, "nobody")
     config: dict[str, Any] = {
         "packages": paths,
-        "tokens": str(folder / "tokens.json"),
+        "tokens": str(tokens),
         "port": 0,
         "workers": 1,
         "request_bytes": 8 << 20,
-        **fields,
     }
-    certificate = folder / "certificate.pem" if tls else None
-    if certificate is not None:
-        write_certificate(certificate, folder / "key.pem")
-        config |= {"tls_certificate": str(certificate), "tls_key": str(folder / "key.pem")}
-    inherited = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
-    surroundings = {
-        **inherited,
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("STRONGROOM_")
+    }
+    environment |= {
         "PYTHONPATH": str(SOURCES),
         "HOME": str(folder),
         "TMPDIR": str(folder / "tmp"),
         "PYTHONDONTWRITEBYTECODE": "1",
-        **(environment or {}),
     }
-    process, url = _launch(folder, config, surroundings)
-    return RunningServer(process, url, token, folder, certificate, config, surroundings)
+    return config, environment
 
 
-def _launch(
+def run_server(
     folder: Path, config: dict[str, Any], environment: dict[str, str]
-) -> tuple[subprocess.Popen[str], str]:
+) -> subprocess.Popen[str]:
+    """Start a server's process; it may refuse to serve. Its log is server.log in the folder."""
     path = folder / "config.json"
     path.write_text(json.dumps(config))
     with (folder / "server.log").open("a") as log:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", "strongroom.server", str(path)],
             cwd=folder,
             stdin=subprocess.DEVNULL,
@@ -154,6 +164,12 @@ def _launch(
             text=True,
             env=environment,
         )
+
+
+def _launch(
+    folder: Path, config: dict[str, Any], environment: dict[str, str]
+) -> tuple[subprocess.Popen[str], str]:
+    process = run_server(folder, config, environment)
     lines: queue.Queue[str] = queue.Queue()
     assert process.stdout is not None
     read = process.stdout.readline

@@ -10,11 +10,11 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
-
 from server_processes import RunningServer
+from trained_models import MODELS, Trained, trained
+
 from strongroom import Client, Package
 from strongroom.protections.fhe.circuit import LinearCircuit
-from trained_models import MODELS, Trained, trained
 
 Connect = Callable[..., Client]
 

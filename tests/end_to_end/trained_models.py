@@ -100,8 +100,8 @@ def _memory_hungry() -> tuple[Any, Any, Any]:
     model.coef_ = generator.normal(size=(3000, 512))
     model.intercept_ = np.zeros(3000)
     model.n_features_in_ = 512
-    X = generator.uniform(-1, 1, (3, 512))
-    return model, X[:2], X[2:]
+    sample = np.vstack([-np.ones(512), np.ones(512)])
+    return model, sample, generator.uniform(-1, 1, (1, 512))
 
 
 MODELS: dict[str, Callable[[], tuple[Any, Any, Any]]] = {
@@ -122,13 +122,3 @@ def trained(name: str) -> Trained:
     """A model of `MODELS`, fitted and protected once for all tests."""
     model, sample, held_out = MODELS[name]()
     return Trained(model, sample, held_out, strongroom.protect(model, sample=sample, name=name))
-
-
-def retrained(name: str) -> Trained:
-    """The same model, fitted on half of its sample: another package of the same name."""
-    first = trained(name)
-    half = first.sample[::2]
-    model = make_pipeline(StandardScaler(), LogisticRegression())
-    model.fit(half, first.model.predict(half))
-    package = strongroom.protect(model, sample=first.sample, name=name, version="2")
-    return Trained(model, first.sample, first.held_out, package)

@@ -137,7 +137,9 @@ def centred(polynomial: Sequence[int], modulus: int) -> Polynomial:
     return [(x + (modulus - 1) // 2) % modulus - (modulus - 1) // 2 for x in polynomial]
 
 
-def decrypt(c0: Sequence[int], c1: Sequence[int], secret: Sequence[int], modulus: int) -> Polynomial:
+def decrypt(
+    c0: Sequence[int], c1: Sequence[int], secret: Sequence[int], modulus: int
+) -> Polynomial:
     """c0 + c1 s, centred."""
     return centred(plus(c0, negacyclic_product(c1, secret)), modulus)
 
@@ -181,7 +183,7 @@ def slots(polynomial: Sequence[float]) -> list[complex]:
 
 
 def coefficients_of_slots(values: Sequence[complex], ring_degree: int) -> list[float]:
-    """The real polynomial with these slots (missing ones zero): (2/N) sum Re(z_j / zeta^(k 5^j))."""
+    """The real polynomial with these slots: (2/N) sum Re(z_j / zeta^(k 5^j)), missing z_j zero."""
     n = ring_degree
     powers = [pow(5, j, 2 * n) for j in range(len(values))]
     return [

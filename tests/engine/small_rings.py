@@ -12,8 +12,8 @@ import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-
 from slow_reference import ntt_primes, pack, secret_from_bytes, to_residues
+
 from strongroom import _native_testing
 from strongroom.engine import (
     Ciphertext,
@@ -99,7 +99,8 @@ def ciphertext_bytes_by_hand(
 ) -> bytes:
     """The documented format, written without the engine."""
     numbers = [
-        n.to_bytes((n.bit_length() + 7) // 8, "little") for n in (scale.numerator, scale.denominator)
+        n.to_bytes((n.bit_length() + 7) // 8, "little")
+        for n in (scale.numerator, scale.denominator)
     ]
     header = struct.pack(
         "<4sBBBB32sI", b"SRCK", 1, 1, len(c0), packing, parameters.digest, len(c0[0])

@@ -7,9 +7,9 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-
 from slow_reference import decrypt, from_residues
 from small_rings import parts, secret_coefficients, small_parameters
+
 from strongroom import engine
 from strongroom.engine import SecretKey
 from strongroom.engine.debugging import noise_report

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from slow_reference import (
     centred,
     coefficients_of_slots,
@@ -17,8 +16,25 @@ from slow_reference import (
     slots,
     to_residues,
 )
-from small_rings import quickly, residues, ring_degrees, seeds, small_parameters, small_rings
-from strongroom.engine import Parameters, Plaintext, decode, encode_coefficients, encode_slots
+from small_rings import (
+    ciphertext_of,
+    extreme_coefficients,
+    quickly,
+    residues,
+    ring_degrees,
+    seeds,
+    small_parameters,
+    small_rings,
+)
+
+from strongroom.engine import (
+    Parameters,
+    Plaintext,
+    SecretKey,
+    decode,
+    encode_coefficients,
+    encode_slots,
+)
 
 WIDE = (40, 45, 50)
 
@@ -86,17 +102,21 @@ def test_the_constant_coefficient_is_the_mean_of_the_slots(degree: int, seed: in
     assert decode(as_coefficients)[0] == pytest.approx(values.mean(), abs=2**-39)
 
 
-@pytest.mark.parametrize("limbs", [1, 2, 3])
-def test_decoding_centres_around_half_of_the_modulus(limbs: int) -> None:
-    parameters = small_parameters(16, (20, 20, 20))
-    modulus = parameters.modulus(limbs)
-    # The largest double below Q/2: everything up to it must come back with its sign.
-    largest = math.nextafter(modulus / 2 * (1 - 2**-50), 0) // 1
-    values = np.array([largest, -largest, 1, -1, 0])
-    if largest >= modulus / 2 - 1:
-        values = values[2:]
-    plaintext = encode_coefficients(parameters, values, Fraction(1), limbs)
-    np.testing.assert_allclose(decode(plaintext)[: len(values)], values, rtol=2**-48)
+@quickly
+@given(parameters=small_rings(most=6), seed=seeds)
+def test_decoding_centres_around_half_of_the_modulus(parameters: Parameters, seed: int) -> None:
+    # A ciphertext whose second part is zero opens to its first, whatever that is: both sides of
+    # half of the modulus, and everything between.
+    modulus = parameters.modulus(parameters.limbs)
+    generator = np.random.default_rng(seed)
+    chosen = extreme_coefficients(generator, parameters)
+    chosen[:4] = [modulus // 2, modulus // 2 + 1, modulus - 1, modulus // 2 - 1]
+    ciphertext = ciphertext_of(parameters, chosen, [0] * parameters.ring_degree)
+    opened = SecretKey.generate(parameters).decrypt_raw_do_not_publish(ciphertext)
+    expected = [float(x) for x in centred(chosen, modulus)]
+    np.testing.assert_allclose(decode(opened), expected, rtol=2**-47, atol=0)
+    scaled = Plaintext(opened.native, parameters, Fraction(3, 7), "coefficients")
+    np.testing.assert_allclose(decode(scaled), np.array(expected) * 7 / 3, rtol=2**-47, atol=0)
 
 
 def test_a_value_that_reaches_half_of_the_modulus_is_refused() -> None:

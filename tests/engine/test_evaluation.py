@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from slow_reference import (
     from_residues,
     modulo,
@@ -28,6 +27,7 @@ from small_rings import (
     small_parameters,
     small_rings,
 )
+
 from strongroom import engine
 from strongroom.engine import Ciphertext, Parameters, SecretKey
 
@@ -82,9 +82,7 @@ def test_plaintext_sums_are_exact_in_either_form(parameters: Parameters, seed: i
 
 @quickly
 @given(parameters=small_rings(), seed=seeds, count=st.integers(0, 20))
-def test_values_are_added_at_their_positions(
-    parameters: Parameters, seed: int, count: int
-) -> None:
+def test_values_are_added_at_their_positions(parameters: Parameters, seed: int, count: int) -> None:
     ciphertext, (c0, c1) = random_ciphertext(parameters, seed)
     generator = np.random.default_rng(seed)
     # A position may come twice: both values count.
@@ -100,9 +98,7 @@ def test_values_are_added_at_their_positions(
 
 @quickly
 @given(parameters=small_rings(), seed=seeds)
-def test_plaintext_products_are_negacyclic_convolutions(
-    parameters: Parameters, seed: int
-) -> None:
+def test_plaintext_products_are_negacyclic_convolutions(parameters: Parameters, seed: int) -> None:
     ciphertext, chosen = random_ciphertext(parameters, seed)
     plaintext, integers = message(parameters, np.random.default_rng(seed))
     modulus = parameters.modulus(parameters.limbs)
@@ -173,9 +169,7 @@ def test_scales_multiply_and_divide_exactly() -> None:
         engine.encode_slots(parameters, values, scale, 3)
     )
     factor = Fraction(math.prod(parameters.primes[1:])) / scale
-    product = engine.multiply_plain(
-        ciphertext, engine.encode_slots(parameters, values, factor, 3)
-    )
+    product = engine.multiply_plain(ciphertext, engine.encode_slots(parameters, values, factor, 3))
     assert product.scale == scale * factor
     assert engine.rescale(product, 2).scale == 1
     assert product.seed is None
@@ -183,9 +177,7 @@ def test_scales_multiply_and_divide_exactly() -> None:
 
 @pytest.mark.parametrize("kernel", engine.available_kernels())
 @pytest.mark.parametrize("degree", [2**k for k in range(4, 14)])
-def test_a_circuit_ends_in_its_message_and_noise_within_the_bound(
-    degree: int, kernel: str
-) -> None:
+def test_a_circuit_ends_in_its_message_and_noise_within_the_bound(degree: int, kernel: str) -> None:
     """Encrypt, multiply, rescale by a composite level, add: an inner product by coefficients."""
     parameters = small_parameters(degree, (50, 33, 31), kernel)
     secret = SecretKey.generate(parameters)

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-
 from slow_reference import bit_reverse, chacha20, evaluate, ntt_primes, transform
 from small_rings import extreme_residues, quickly, ring_degrees, seeds
+
 from strongroom import _native_testing
 from strongroom.engine import available_kernels
 
+Words = NDArray[np.uint64]
 KERNELS = available_kernels()
 EVERY_DEGREE = [2**k for k in range(4, 18)]
 BITS = (16, 17, 20, 25, 31, 32, 33, 40, 45, 49, 50)
@@ -40,7 +41,7 @@ def large_and_small_primes(ring_degree: int) -> list[int]:
     return sorted({*primes[:2], *primes[len(primes) // 2 :: 4], *primes[-2:]})
 
 
-def agreed(results: list[NDArray[np.uint64]]) -> NDArray[np.uint64]:
+def agreed(results: list[Words]) -> Words:
     """The one result of all kernels."""
     for other in results[1:]:
         np.testing.assert_array_equal(results[0], other)
@@ -88,7 +89,11 @@ def test_transforms_agree_at_every_ring_degree(kernels: tuple[str, ...], degree:
 
 
 def exact(
-    operation: str, out: NDArray[np.uint64], a: NDArray[np.uint64], b: NDArray[np.uint64], prime: int
+    operation: str,
+    out: NDArray[np.uint64],
+    a: NDArray[np.uint64],
+    b: NDArray[np.uint64],
+    prime: int,
 ) -> list[int]:
     """A pointwise operation in Python integers."""
     o, x, y = (v.astype(object) for v in (out, a, b))

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from slow_reference import (
     centred,
     decrypt,
@@ -32,6 +31,7 @@ from small_rings import (
     small_parameters,
     small_rings,
 )
+
 from strongroom import engine
 from strongroom.engine import Parameters, PublicKey, SecretKey, encode_coefficients
 from strongroom.errors import KeyStoreError
@@ -52,9 +52,7 @@ def test_symmetric_encryption_is_message_plus_small_noise(
     c0, c1 = (from_residues(part, primes) for part in parts(ciphertext))
     assert ciphertext.seed is not None
     expanded = uniform(ciphertext.seed, 1, parameters.ring_degree, primes)
-    in_coefficients = [
-        inverse_transform(v, p) for v, p in zip(expanded, primes, strict=True)
-    ]
+    in_coefficients = [inverse_transform(v, p) for v, p in zip(expanded, primes, strict=True)]
     assert parts(ciphertext)[1] == in_coefficients
     opened = decrypt(c0, c1, secret_coefficients(secret), math.prod(primes))
     noise = centred([x - m for x, m in zip(opened, integers, strict=True)], math.prod(primes))
@@ -214,10 +212,7 @@ def test_published_values_are_flooded_and_rounded(log_sigma: float) -> None:
     positions = np.sort(generator.choice(256, 100, replace=False)).astype(np.uint32)
     step = 2.0**-20
     draws = np.stack(
-        [
-            secret.decrypt(ciphertext, positions, log_sigma=log_sigma, step=step)
-            for _ in range(100)
-        ]
+        [secret.decrypt(ciphertext, positions, log_sigma=log_sigma, step=step) for _ in range(100)]
     )
     np.testing.assert_array_equal(draws / step, np.round(draws / step))
     errors = (draws - values[positions]) * float(scale)
@@ -227,7 +222,9 @@ def test_published_values_are_flooded_and_rounded(log_sigma: float) -> None:
     assert errors.std() == pytest.approx(expected, rel=0.05)
     assert np.abs(errors).max() <= 10 * 2**log_sigma + step * float(scale) + 30
     fresh = secret.decrypt(ciphertext, positions, log_sigma=39.0, step=step)
-    assert not np.array_equal(fresh, secret.decrypt(ciphertext, positions, log_sigma=39.0, step=step))
+    assert not np.array_equal(
+        fresh, secret.decrypt(ciphertext, positions, log_sigma=39.0, step=step)
+    )
 
 
 def test_published_values_follow_the_order_of_their_positions() -> None:

@@ -1,11 +1,12 @@
 """Noise measured at the catalogue's parameters against the formulas that planning relies on.
 
-Each test draws at least 150 000 coefficients under 20 keys or more. Coefficients of one product are
-not independent: the energy of e u, a sum over N / 2 pairs of roots of products of two exponential
-variables, fluctuates by sqrt(3 / (N / 2)) = 3.8 % at N = 4096 in one run, so by 0.6 % in 40, and the
-deviation by half of that. Three per cent are ten times as much. A coefficient beyond 8 deviations
-has a probability of 160 000 * 1.3e-15 = 2e-10. The sum of all coefficients of e u is like a product
-of two normals, for which Chernoff's bound gives 2 e^-32 at 12 deviations of the mean of 20 runs.
+Each test draws at least 150 000 coefficients under 20 keys or more. Coefficients of one product
+are not independent: the energy of e u, a sum over N / 2 pairs of roots of products of two
+exponential variables, fluctuates by sqrt(3 / (N / 2)) = 3.8 % at N = 4096 in one run, so by 0.6 %
+in 40, and the deviation by half of that. Three per cent are ten times as much. A coefficient beyond
+8 deviations has a probability of 160 000 * 1.3e-15 = 2e-10. The sum of all coefficients of e u is
+like a product of two normals, for which Chernoff's bound gives 2 e^-32 at 12 deviations of the mean
+of 20 runs.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-
 from slow_reference import centred, from_residues
+
 from strongroom import engine
 from strongroom.engine import Ciphertext, Parameters, SecretKey
 
@@ -105,9 +106,7 @@ def test_rescaling_adds_the_rounding_of_both_parts(name: str, drop: int) -> None
         ]
     # The last division rounds to units; the one before it, to units over the last prime.
     variance = (1 + 2 * n / 3) / 12
-    earlier = sum(
-        1 / math.prod(parameters.primes[-drop : -drop + k]) ** 2 for k in range(1, drop)
-    )
+    earlier = sum(1 / math.prod(parameters.primes[-drop : -drop + k]) ** 2 for k in range(1, drop))
     assert_deviation(np.array(noise), math.sqrt(variance * (1 + earlier)))
 
 

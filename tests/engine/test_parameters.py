@@ -7,9 +7,9 @@ import math
 from itertools import islice
 
 import pytest
-
 from slow_reference import is_prime, ntt_primes
 from small_rings import unchecked
+
 from strongroom import _native_testing, engine
 from strongroom.engine import Parameters, largest_log_modulus
 from strongroom.errors import PolicyError
@@ -34,9 +34,7 @@ every_cell = pytest.mark.parametrize(
 
 
 @every_cell
-def test_the_security_table_is_the_published_one(
-    security: str, degree: int, largest: int
-) -> None:
+def test_the_security_table_is_the_published_one(security: str, degree: int, largest: int) -> None:
     assert largest_log_modulus(security, degree) == largest
 
 

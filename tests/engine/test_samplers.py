@@ -8,6 +8,7 @@ bound instead: for terms in [-1, 1], P(|sum| > t sqrt(n)) <= 2 exp(-t^2 / 2), ex
 
 from __future__ import annotations
 
+import itertools
 import math
 from decimal import Decimal
 
@@ -15,9 +16,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
-
 from slow_reference import gaussian_tail
 from small_rings import message, secret_coefficients, small_parameters
+
 from strongroom import _native_testing
 from strongroom.engine import SecretKey, available_kernels
 
@@ -68,23 +69,17 @@ def test_ternary_samples_are_uniform_alone_and_in_pairs() -> None:
 def exact_probabilities() -> NDArray[np.float64]:
     """P(|x| = k) for k = 0 ... 29."""
     tail = [Decimal(1), *gaussian_tail(Decimal("3.2"), 30)]
-    return np.array([float(a - b) for a, b in zip(tail, tail[1:], strict=False)])
+    return np.array([float(a - b) for a, b in itertools.pairwise(tail)])
 
 
 @every_kernel
 def test_the_tail_table_is_exact_at_every_boundary(kernel: str) -> None:
-    tails = [
-        int((t * 2**63).to_integral_value()) for t in gaussian_tail(Decimal("3.2"), 31)
-    ]
+    tails = [int((t * 2**63).to_integral_value()) for t in gaussian_tail(Decimal("3.2"), 31)]
     # The 29 entries that are not zero; what is beyond has a probability below 2^-63.
     assert tails[28] == 4
     assert tails[29:] == [0, 0]
     # u is below exactly k entries if tails[k] <= u < tails[k - 1]; the lowest bit is the sign.
-    edges = [
-        (u, sum(u < t for t in tails))
-        for t in tails[:29]
-        for u in (t - 1, t, t + 1)
-    ]
+    edges = [(u, sum(u < t for t in tails)) for t in tails[:29] for u in (t - 1, t, t + 1)]
     words = [u << 1 | sign for u, _ in edges for sign in (0, 1)]
     expected = [(-1) ** sign * k for _, k in edges for sign in (0, 1)]
     padding = -len(words) % 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -10,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
-
 from slow_reference import centred, decrypt, from_residues
 from small_rings import (
     message,
@@ -21,6 +21,7 @@ from small_rings import (
     small_parameters,
     small_rings,
 )
+
 from strongroom import engine
 from strongroom.engine import Ciphertext, Parameters, PublicKey, SecretKey
 
@@ -47,9 +48,7 @@ def test_declared_coefficients_open_to_the_message_and_a_bounded_flood(
     ciphertext = secret.encrypt(plaintext)
     before = parts(ciphertext)
     positions = generator.choice(n, count, replace=False).astype(np.uint32)
-    result = engine.sanitise(
-        ciphertext, secret.public_key(parameters.limbs), positions, log_sigma
-    )
+    result = engine.sanitise(ciphertext, secret.public_key(parameters.limbs), positions, log_sigma)
     assert parts(ciphertext) == before
     assert result.scale == ciphertext.scale
     assert result.seed is None
@@ -111,7 +110,7 @@ def test_every_result_is_masked_and_flooded_afresh() -> None:
         assert len(set(seen)) == len(seen)
         # 64 coefficients of 50 bits: two results that share even three would be an accident of
         # probability below 1e-30.
-        for x, y in zip(seen, seen[1:], strict=False):
+        for x, y in itertools.pairwise(seen):
             assert sum(a == b for a, b in zip(x, y, strict=True)) < 3
 
 
@@ -145,9 +144,7 @@ def test_positions_must_exist_and_differ(positions: list[int]) -> None:
     secret = SecretKey.generate(parameters)
     ciphertext = secret.encrypt(message(parameters, np.random.default_rng(0))[0])
     with pytest.raises(ValueError, match="coefficient"):
-        engine.sanitise(
-            ciphertext, secret.public_key(1), np.array(positions, dtype=np.uint32), 1.0
-        )
+        engine.sanitise(ciphertext, secret.public_key(1), np.array(positions, dtype=np.uint32), 1.0)
 
 
 def test_what_cannot_be_sanitised_is_refused() -> None:

@@ -8,9 +8,9 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 from hypothesis import given
 from hypothesis import strategies as st
-
 from slow_reference import chacha20, uniform
 from small_rings import quickly, small_parameters, small_rings
+
 from strongroom import _native_testing
 from strongroom.engine import Parameters, available_kernels
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import numpy as np
-
 from small_rings import small_parameters
+
 from strongroom import engine
 from strongroom.engine import Ciphertext, Plaintext, SecretKey
 

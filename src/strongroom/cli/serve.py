@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from strongroom.cli import show
 from strongroom.cli.policy_options import JsonOption
 
 
@@ -38,10 +39,19 @@ def serve_command(
     ] = 60.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Serve PACKAGES to whoever has a token, until it is told to stop (SIGTERM or Ctrl-C)."""
+    """Serve PACKAGES to whoever has a token, until it is told to stop (SIGTERM or Ctrl-C).
+
+    Says on which URL once it answers; with --json in one JSON line.
+    """
     # uvicorn and starlette are loaded for this command only.
     from strongroom.server.config import ServerConfig
-    from strongroom.server.serve import serve
+    from strongroom.server.serve import announce_ready, serve
+
+    def announce(url: str) -> None:
+        if as_json:
+            show.print_json({"url": url, "packages": [str(package) for package in packages]})
+        else:
+            announce_ready(url)
 
     serve(
         ServerConfig(
@@ -55,5 +65,6 @@ def serve_command(
             threads=threads,
             worker_memory_bytes=worker_memory_mib << 20,
             evaluation_timeout_seconds=evaluation_timeout_seconds,
-        )
+        ),
+        announce=announce,
     )

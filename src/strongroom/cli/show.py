@@ -16,7 +16,7 @@ _KIBI = 1024
 
 def print_json(result: Mapping[str, Any]) -> None:
     """One line with one JSON object on standard output; structs are written as objects."""
-    print(msgspec.json.encode(result).decode())
+    print(msgspec.json.encode(result).decode(), flush=True)
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -8,12 +8,15 @@ from strongroom.engine import Parameters
 from strongroom.policy import Policy
 
 
-def linear_guarantee(parameters: Parameters, limbs: int, columns: int, policy: Policy) -> Guarantee:
+def linear_guarantee(
+    parameters: Parameters, limbs: int, columns: int, policy: Policy, *, results: int
+) -> Guarantee:
     """Who sees what when a linear model is served by coefficients.
 
     Args:
         limbs: of the largest ciphertext or key that is ever sent.
         columns: of the model.
+        results: response ciphertexts that one row gives.
     """
     sanitised = policy.sanitising_bits > 0
     assumptions = [
@@ -43,7 +46,7 @@ def linear_guarantee(parameters: Parameters, limbs: int, columns: int, policy: P
         sanitising_bits=policy.sanitising_bits,
         query_budget=policy.query_budget,
         log_distance_after_budget=(
-            min(0.0, log_distance(policy.sanitising_bits, policy.query_budget))
+            min(0.0, log_distance(policy.sanitising_bits, policy.query_budget * results))
             if sanitised
             else 0.0
         ),

@@ -100,7 +100,11 @@ def plan_linear(graph: Graph, affine: Affine, sample: NDArray[np.float64], polic
                 input=graph.input,
                 output=graph.output,
                 guarantee=linear_guarantee(
-                    parameters, choice.limbs.input, graph.input.columns, policy
+                    parameters,
+                    choice.limbs.input,
+                    graph.input.columns,
+                    policy,
+                    results=packing.groups,
                 ),
                 costs=_costs(parameters, packing, sizes, choice, layout, largest),
             )
@@ -142,7 +146,7 @@ def _cheapest(
     found: list[tuple[int, Scales]] = []
     best_bits = -math.inf
     for limbs in _levels(parameters.limbs):
-        scales = choose_scales(parameters, limbs, norms, exposed, policy)
+        scales = choose_scales(parameters, limbs, norms, exposed, policy, results=packing.groups)
         if scales is None:
             continue
         bits = _precision_bits(largest, scales)
@@ -233,6 +237,13 @@ def _costs(
         rows_per_request=rows,
         full_request_bytes=sizes.request(rows),
         full_response_bytes=sizes.response(rows),
-        score_error=scales.score_error,
-        precision_bits=_precision_bits(largest, scales),
+        score_error=_rounded_up(scales.score_error),
+        precision_bits=float(math.floor(_precision_bits(largest, scales))),
     )
+
+
+def _rounded_up(value: float) -> float:
+    """To a quarter of a power of two: the plan is public, and exact digits would tell the sums of
+    the weights that went into them."""
+    quarter = 2.0 ** (math.floor(math.log2(value)) - 2)
+    return math.ceil(value / quarter) * quarter

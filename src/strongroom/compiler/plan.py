@@ -113,7 +113,7 @@ class Guarantee(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         security: the column of the security table, "classical-128".
         ring_degree, log_modulus: of the largest ciphertext or key modulus.
         sanitising_bits: lambda; 0 if weights are not hidden from clients.
-        query_budget: number of responses after which ...
+        query_budget: number of queries (rows) after which ...
         log_distance_after_budget: ... the base-2 logarithm of the statistical distance.
         decryption_bits, decryption_queries: sizing of the decryption flooding.
         queries_to_extract: how many chosen queries reveal the model through its answers alone.

@@ -81,8 +81,10 @@ def product_bound(
     """
     n = parameters.ring_degree
     log_dropped = parameters.log_prefix(limbs.input) - parameters.log_prefix(limbs.sanitise)
-    # Rounding the weights to integers adds at most 1/2 to each.
-    integers = norms.euclidean + 0.5 * math.sqrt(n) * math.ldexp(1.0, -log_weight)
+    # Rounding the weights to integers adds at most 1/2 to each: to those of one polynomial, or of
+    # several where columns are cut into chunks.
+    rounded = 0.5 * math.sqrt(max(n, norms.columns))
+    integers = norms.euclidean + rounded * math.ldexp(1.0, -log_weight)
     product = symmetric_variance() * integers**2 * math.exp2(2.0 * (log_weight - log_dropped))
     rounding = rounding_variance(n) if limbs.sanitise < limbs.input else 0.0
     return TAIL * math.sqrt(product + rounding + public_variance(n))
@@ -101,17 +103,24 @@ def key_dependent_bound(
 
 
 def choose_scales(
-    parameters: Parameters, limbs: Limbs, norms: WeightNorms, exposed: int, policy: Policy
+    parameters: Parameters,
+    limbs: Limbs,
+    norms: WeightNorms,
+    exposed: int,
+    policy: Policy,
+    *,
+    results: int = 1,
 ) -> Scales | None:
     """The scales with the least score error at given levels; None if no scale fits.
 
     Args:
         exposed: declared coefficients of one response ciphertext.
+        results: response ciphertexts that one row gives.
     """
     log_q = parameters.log_prefix(limbs.input)
     log_score = math.floor(log_q - _SPARE_BITS - math.log2(norms.bound))
     candidates = (
-        _scales(parameters, limbs, norms, exposed, policy, log_score, log_weight)
+        _scales(parameters, limbs, norms, exposed, policy, results, log_score, log_weight)
         for log_weight in range(1, log_score)
     )
     fitting = [scales for scales in candidates if scales is not None]
@@ -124,6 +133,7 @@ def _scales(
     norms: WeightNorms,
     exposed: int,
     policy: Policy,
+    results: int,
     log_score: int,
     log_weight: int,
 ) -> Scales | None:
@@ -131,10 +141,19 @@ def _scales(
         parameters.log_prefix(count) for count in (limbs.input, limbs.sanitise, limbs.response)
     )
     bound = product_bound(parameters, limbs, log_weight, norms)
-    flooding = log_sanitising_sigma(policy.sanitising_bits, exposed, bound)
     key_dependent = key_dependent_bound(parameters, limbs, log_weight, norms)
-    decryption = log_decryption_sigma(
-        policy.decryption_bits, policy.decryption_queries, exposed, key_dependent
+    # Both are rounded up to whole bits: the plan is public, and from an exact deviation the bound
+    # could be computed back, and from the bound the norm of the weights.
+    flooding = float(math.ceil(log_sanitising_sigma(policy.sanitising_bits, exposed, bound)))
+    decryption = float(
+        math.ceil(
+            log_decryption_sigma(
+                policy.decryption_bits,
+                policy.decryption_queries * results,
+                exposed,
+                key_dependent,
+            )
+        )
     )
     # Both floods must fit into the spare half of the modulus, tails included.
     if max(flooding - log_s, decryption - log_r) > -_SPARE_BITS - math.log2(TAIL):

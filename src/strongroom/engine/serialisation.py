@@ -200,7 +200,10 @@ def _scale_from_bytes(body: memoryview) -> tuple[Fraction, memoryview]:
     denominator = int.from_bytes(body[middle:end], "little")
     if numerator == 0 or denominator == 0:
         raise _format("the scale is zero")
-    return Fraction(numerator, denominator), body[end:]
+    scale = Fraction(numerator, denominator)
+    if _scale_to_bytes(scale) != body[:end]:
+        raise _format("the scale is not written in lowest terms")
+    return scale, body[end:]
 
 
 def _format(what: str) -> CiphertextError:

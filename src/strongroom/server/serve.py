@@ -10,7 +10,7 @@ import resource
 import signal
 import socket
 import ssl
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, Final
 
 import uvicorn
@@ -30,11 +30,17 @@ _DESCRIPTORS: Final = 65_536
 _log = logging.getLogger("strongroom.server")
 
 
-def serve(config: ServerConfig) -> None:
-    """Run a server until SIGTERM or SIGINT, then drain it.
+def announce_ready(url: str) -> None:
+    """Print `strongroom serving on https://host:port` on standard output."""
+    print(f"strongroom serving on {url}", flush=True)
 
-    Prints `strongroom serving on https://host:port` on standard output once requests are
-    answered; logs JSON lines on standard error.
+
+def serve(config: ServerConfig, *, announce: Callable[[str], None] = announce_ready) -> None:
+    """Run a server until SIGTERM or SIGINT, then drain it. Logs JSON lines on standard error.
+
+    Args:
+        config: what to serve, and how.
+        announce: called with the server's URL once requests are answered.
 
     Raises:
         ServerError: SR-SERVER-CONFIG, SR-SERVER-TLS; SR-WORKER-* if the workers can't start.
@@ -52,11 +58,15 @@ def serve(config: ServerConfig) -> None:
                 f"host {config.host} is not loopback, and there is no TLS certificate",
                 "Set tls_certificate and tls_key, or bind to 127.0.0.1",
             )
-        asyncio.run(_run(config, listener, tls, tokens))
+        asyncio.run(_run(config, listener, tls, tokens, announce))
 
 
 async def _run(
-    config: ServerConfig, listener: socket.socket, tls: ssl.SSLContext | None, tokens: TokenFile
+    config: ServerConfig,
+    listener: socket.socket,
+    tls: ssl.SSLContext | None,
+    tokens: TokenFile,
+    announce: Callable[[str], None],
 ) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_log_loop_fault)
@@ -68,7 +78,7 @@ async def _run(
             models = await starting
             catalogue = Catalogue(models, config.request_bytes)
             app = application(config, catalogue, pool, tokens)
-            stop.server = _Server(_uvicorn_config(config, app, tls))
+            stop.server = _Server(_uvicorn_config(config, app, tls), announce)
             if stop.asked:
                 return
             await stop.server.serve([listener])
@@ -113,12 +123,16 @@ class _Stop:
 class _Server(uvicorn.Server):
     """uvicorn, saying when it is ready and leaving signals to `_Stop`."""
 
+    def __init__(self, config: uvicorn.Config, announce: Callable[[str], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         scheme = "https" if self.config.ssl else "http"
         host, port = (sockets or [])[0].getsockname()[:2]
         host = f"[{host}]" if ":" in host else host
-        print(f"strongroom serving on {scheme}://{host}:{port}", flush=True)
+        self._announce(f"{scheme}://{host}:{port}")
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:

@@ -1,5 +1,5 @@
-"""Where what lies in a message (docs/reference/protocol.md, docs/reference/format.md), written down independently of
-the code that reads and writes it."""
+"""Where what lies in a message (docs/reference/protocol.md, docs/reference/format.md), written
+down independently of the code that reads and writes it."""
 
 from __future__ import annotations
 

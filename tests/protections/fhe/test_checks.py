@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 import pytest
-
 from exchanges import Exchange, changed
+
 from strongroom import protections
 from strongroom.errors import PolicyError
 from strongroom.keys.store import KeyStore
@@ -136,9 +136,7 @@ def test_a_plan_that_lies_is_refused_at_once(exchange: Exchange, lie: str) -> No
     try:
         # Some lies can't even be written as a plan; being refused there is as good.
         with pytest.raises(PolicyError) as caught:
-            protections.by_name("fhe").open_client(
-                changed(exchange.plan, **values), keys, Policy()
-            )
+            protections.by_name("fhe").open_client(changed(exchange.plan, **values), keys, Policy())
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

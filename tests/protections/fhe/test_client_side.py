@@ -6,8 +6,8 @@ import warnings
 
 import numpy as np
 import pytest
-
 from exchanges import Exchange, Table
+
 from strongroom.errors import InputError, InputRangeWarning
 from strongroom.keys.store import KeyStore
 from strongroom.policy import Policy

@@ -13,9 +13,9 @@ from functools import partial
 
 import numpy as np
 import pytest
-
 from exchanges import Exchange, Table, with_blocks
 from message_regions import request_regions, response_regions
+
 from strongroom.errors import CiphertextError
 from strongroom.policy import Policy
 from strongroom.protections.fhe.client_side import PendingRequest
@@ -238,7 +238,7 @@ def test_a_request_for_another_plan_is_refused(exchange: Exchange, rows: Table) 
     assert refusal(other.server.answer, exchange.request(rows).body) == MISMATCH
 
 
-def test_a_request_for_a_retrained_model_is_refused(exchange: Exchange, rows: Table) -> None:
+def test_a_request_for_weights_of_another_size_is_refused(exchange: Exchange, rows: Table) -> None:
     retrained = Exchange.over(exchange.weights * 1.7, exchange.bias, rows)
     assert refusal(retrained.server.answer, exchange.request(rows).body) == MISMATCH
 

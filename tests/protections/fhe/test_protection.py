@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from exchanges import Exchange, Table, with_blocks
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exchanges import Exchange, Table, with_blocks
 from strongroom import protections
 from strongroom.errors import PolicyError
 from strongroom.keys.store import KeyStore

@@ -6,7 +6,8 @@
 3. Inputs and answers are hidden from the server, by the statement; and every other field of the
    statement that follows from the plan says what follows from it.
 4. The decryption flooding is at least what the client's own policy asks for, by the client's own
-   arithmetic, so that answers may be published.
+   arithmetic, so that answers may be published. Of the weights' share of the noise, which it
+   cannot know, it trusts the owner: without them its bound is a lower one.
 5. The server's flooding is at least what the statement claims.
 
 The weights are the owner's to protect: a client does not demand that they be hidden from itself.
@@ -115,7 +116,13 @@ def _untrue(plan: Plan, circuit: LinearCircuit) -> str:
         return "no policy could have led to its numbers"
     if plan.parameters not in {entry.name for entry in satisfying(claimed.security)}:
         return f"its parameters do not reach the {claimed.security} that it claims"
-    true = linear_guarantee(circuit.parameters, layout.input_limbs, layout.columns, claimed)
+    true = linear_guarantee(
+        circuit.parameters,
+        layout.input_limbs,
+        layout.columns,
+        claimed,
+        results=circuit.packing.groups,
+    )
     wrong = [name for name in _DERIVED if not _equal(getattr(stated, name), getattr(true, name))]
     return f"{wrong[0]} is not what follows from the plan" if wrong else ""
 
@@ -131,7 +138,7 @@ def _check_flooding(plan: Plan, circuit: LinearCircuit, policy: Policy) -> None:
     log_weight = layout.log_weight_scale
     decryption = log_decryption_sigma(
         policy.decryption_bits,
-        policy.decryption_queries,
+        policy.decryption_queries * circuit.packing.groups,
         circuit.exposed,
         key_dependent_bound(circuit.parameters, circuit.limbs, log_weight, _NO_WEIGHTS),
     )
