@@ -125,8 +125,10 @@ def _engine_and_tenseal(trained: TrainedModel, package: strongroom.Package) -> d
     weights = (affine.weights[0] * np.abs(rows).max(axis=0)).tolist()
     plan = package.manifest.plan
     protection = protections.by_name("fhe")
-    server = protection.open_server(plan, package.payload)
-    client = protection.open_client(plan, strongroom.KeyStore.in_memory(), strongroom.Policy())
+    server = protection.open_server(plan, package.payload, package=package.digest)
+    client = protection.open_client(
+        plan, strongroom.KeyStore.in_memory(), strongroom.Policy(), package=package.digest
+    )
     accurate = Tenseal(8192, [60, 40, 60], 2**40, weights)
     tutorial = Tenseal(4096, [40, 20, 40], 2**20, weights)
 

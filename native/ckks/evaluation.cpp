@@ -31,6 +31,11 @@ void add_at(Ciphertext& ciphertext, std::span<const std::uint32_t> positions,
 }
 
 void multiply_plain(Ciphertext& ciphertext, const Plaintext& plaintext) {
+    if (plaintext.polynomial.form() != Form::kValues) {
+        Plaintext values = plaintext;
+        values.polynomial.to_values();
+        return multiply_plain(ciphertext, values);
+    }
     ciphertext.c0.to_values();
     ciphertext.c1.to_values();
     ciphertext.c0.multiply(plaintext.polynomial);

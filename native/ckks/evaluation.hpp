@@ -18,7 +18,7 @@ void add_plain(Ciphertext& ciphertext, const Plaintext& plaintext);
 void add_at(Ciphertext& ciphertext, std::span<const std::uint32_t> positions,
             std::span<const double> values, double scale);
 
-// The plaintext is in values form and may have more limbs.
+// The plaintext may have more limbs. In values form, it is multiplied by as it is.
 void multiply_plain(Ciphertext& ciphertext, const Plaintext& plaintext);
 
 // Divide by the last `drop` primes, one after the other, and round: a composite level.

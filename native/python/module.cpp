@@ -82,6 +82,19 @@ std::vector<std::uint8_t> pack_polynomial(const ckks::Parameters& parameters,
     return out;
 }
 
+// The same of a polynomial's coefficients, whatever form it is in. Objects that Python holds are
+// never transformed in place: another thread may be reading them.
+std::vector<std::uint8_t> pack_coefficients(
+    const ckks::Parameters& parameters, const ring::Polynomial& polynomial,
+    std::optional<std::span<const std::uint32_t>> positions) {
+    if (polynomial.form() == ring::Form::kCoefficients) {
+        return pack_polynomial(parameters, polynomial, positions);
+    }
+    ring::Polynomial coefficients = polynomial;
+    coefficients.to_coefficients();
+    return pack_polynomial(parameters, coefficients, positions);
+}
+
 ring::Polynomial unpack_polynomial(const ckks::Parameters& parameters, std::size_t limbs,
                                    ring::Form form, std::span<const std::uint8_t> bytes,
                                    std::optional<std::span<const std::uint32_t>> positions) {
@@ -187,7 +200,13 @@ void bind_encoding(nb::module_& m) {
     nb::class_<ckks::Plaintext>(m, "Plaintext")
         .def_prop_ro("limbs", [](const ckks::Plaintext& self) { return self.polynomial.limbs(); })
         .def(
-            "to_values", [](ckks::Plaintext& self) { self.polynomial.to_values(); }, Unlocked())
+            "prepared",
+            [](const ckks::Plaintext& self) {
+                ckks::Plaintext values = self;
+                values.polynomial.to_values();
+                return values;
+            },
+            Unlocked())
         .def("residues", [](const ckks::Plaintext& self) { return residues_of(self.polynomial); });
     m.def(
         "encode_coefficients",
@@ -245,21 +264,17 @@ void bind_ciphertexts(nb::module_& m) {
         .def("truncate", &ckks::truncate, "limbs"_a, Unlocked())
         .def(
             "pack_c0",
-            [](ckks::Ciphertext& self, const ckks::Parameters& parameters,
+            [](const ckks::Ciphertext& self, const ckks::Parameters& parameters,
                std::optional<PositionsView> positions) {
-                return to_bytes(unlocked([&] {
-                    self.c0.to_coefficients();
-                    return pack_polynomial(parameters, self.c0, span_of(positions));
-                }));
+                return to_bytes(unlocked(
+                    [&] { return pack_coefficients(parameters, self.c0, span_of(positions)); }));
             },
             "parameters"_a, "positions"_a.none() = nb::none())
         .def(
             "pack_c1",
-            [](ckks::Ciphertext& self, const ckks::Parameters& parameters) {
-                return to_bytes(unlocked([&] {
-                    self.c1.to_coefficients();
-                    return pack_polynomial(parameters, self.c1, {});
-                }));
+            [](const ckks::Ciphertext& self, const ckks::Parameters& parameters) {
+                return to_bytes(
+                    unlocked([&] { return pack_coefficients(parameters, self.c1, {}); }));
             },
             "parameters"_a)
         .def_static(

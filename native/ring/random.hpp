@@ -35,8 +35,8 @@ Secret<std::int32_t> sample_ternary(std::size_t n);
 Secret<std::int32_t> sample_error(std::size_t n, const Kernel& kernel);
 
 // Wide Gaussian noise. Value i is 2^shift high[i] + low[i]: a Gaussian of standard deviation
-// 2^log_sigma rounded to a multiple of 2^shift, plus two uniform numbers below 2^shift. `shift` is 0
-// up to log_sigma = 40 and leaves the rounded Gaussian 40 bits above, where doubles are exact, so
+// 2^log_sigma rounded to a multiple of 2^shift, plus two uniform numbers below 2^shift. `shift` is
+// 0 up to log_sigma = 40 and leaves the rounded Gaussian 40 bits above, where doubles are exact, so
 // that the lowest bits of a wide flood carry no pattern. Two, because their sum joins the steps of
 // the rounded density by straight lines: with one, whose density has jumps, a shift by d < 2^shift
 // would show with a divergence in proportion to d instead of its square.

@@ -46,7 +46,7 @@ class Target:
 
     @cached_property
     def circuit(self) -> LinearCircuit:
-        return LinearCircuit.of(self.plan)
+        return LinearCircuit.of(self.plan, "sha256:0")
 
     @property
     def weights(self) -> Table:
@@ -87,7 +87,7 @@ def protected(model: Any, sample: Table) -> Target:
     fhe = protections.by_name("fhe")
     plan = fhe.plan(graph, graph.input.rows(sample), Policy())
     centre, half_width = np.array(plan.layout.centre), np.array(plan.layout.half_width)
-    server = fhe.open_server(plan, fhe.protect(graph, plan))
+    server = fhe.open_server(plan, fhe.protect(graph, plan), package="sha256:0")
     assert isinstance(server, LinearServer)
     return Target(plan, ScaledAffine.of(fold_affine(graph), centre, half_width), server)
 

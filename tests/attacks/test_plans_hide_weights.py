@@ -1,14 +1,14 @@
 """A plan is public, and its numbers come from the weights: what can be computed back?
 
-Flooding is sized by a bound on the noise, which holds the Euclidean norm of the weights; the
-predicted error of a score holds the sum of their magnitudes, its precision the largest score of the
-sample. Each exact digit of them would be an equation on the weights that no query paid for. The
-statement allows orders of magnitude.
+Were flooding sized by the norm of the weights, its exact deviation would be an equation on them
+that no query paid for. The statement allows orders of magnitude. So models whose scores have one
+order of magnitude must have one plan, whatever their weights; only the precision of the largest
+score of the sample may differ, by whole bits.
 """
 
 from __future__ import annotations
 
-import math
+import dataclasses
 from typing import Any
 
 import msgspec
@@ -17,63 +17,67 @@ import pytest
 from attacking_client import Target, breast_cancer, protected
 from sklearn.linear_model import LinearRegression
 
-from strongroom.compiler.noise import (
-    TAIL,
-    log_sanitising_sigma,
-    public_variance,
-    rounding_variance,
-    symmetric_variance,
-)
-from strongroom.compiler.precision import WeightNorms, product_bound
+from strongroom.compiler.precision import decryption_flood, product_bound, sanitising_flood
 from strongroom.policy import Policy
 
-
-def norm_from_flooding(target: Target, log_sigma: float) -> float:
-    """The norm of the weights for which flooding would have exactly this deviation."""
-    circuit = target.circuit
-    parameters, limbs = circuit.parameters, circuit.limbs
-    n = parameters.ring_degree
-    unit = log_sanitising_sigma(Policy().sanitising_bits, circuit.exposed, 1.0)
-    bound = 2.0 ** (log_sigma - unit)
-    product = (bound / TAIL) ** 2 - rounding_variance(n) - public_variance(n)
-    dropped = parameters.log_prefix(limbs.input) - parameters.log_prefix(limbs.sanitise)
-    integers = math.sqrt(max(0.0, product) / symmetric_variance())
-    integers *= 2.0 ** (dropped - circuit.layout.log_weight_scale)
-    return integers - 0.5 * math.sqrt(n) * 2.0**-circuit.layout.log_weight_scale
-
-
-def test_flooding_tells_an_order_of_magnitude_of_the_weights_and_no_more() -> None:
-    target = breast_cancer()
-    circuit = target.circuit
-    truth = float(np.linalg.norm(target.weights))
-    norms = WeightNorms(bound=1.0, euclidean=truth, absolute=1.0, columns=30)
-    exact = log_sanitising_sigma(
-        Policy().sanitising_bits,
-        circuit.exposed,
-        product_bound(circuit.parameters, circuit.limbs, circuit.layout.log_weight_scale, norms),
-    )
-    # The attack works on the exact deviation, so it is not the attack that fails below.
-    assert norm_from_flooding(target, exact) == pytest.approx(truth, rel=1e-9)
-    assert norm_from_flooding(target, circuit.layout.flooding_log_sigma) != pytest.approx(
-        truth, rel=0.01
-    )
+GENERATOR = np.random.default_rng(3)
+ROWS = GENERATOR.normal(size=(100, 12))
 
 
 def public_numbers(target: Target) -> dict[str, Any]:
-    """Everything in a plan but the predicted times, which are measured afresh."""
+    """Everything in a plan but the predicted times, which are measured afresh, and the precision
+    of the sample's largest score."""
     plan = msgspec.to_builtins(target.plan)
-    plan["costs"] = {k: v for k, v in plan["costs"].items() if not k.endswith("milliseconds")}
+    measured = ("server_milliseconds", "client_milliseconds", "precision_bits")
+    plan["costs"] = {k: v for k, v in plan["costs"].items() if k not in measured}
     assert isinstance(plan, dict)
     return plan
 
 
-def test_models_that_differ_in_the_seventh_digit_have_one_plan() -> None:
-    generator = np.random.default_rng(3)
-    rows = generator.normal(size=(100, 12))
-    plans = []
-    for run in range(6):
-        model = LinearRegression().fit(rows, rows @ np.linspace(-3, 3, 12))
-        if run:
-            model.coef_ = model.coef_ * (1 + 1e-7 * generator.normal(size=12))
-        plans.append(public_numbers(protected(model, rows)))
-    assert all(plan == plans[0] for plan in plans)
+def regression(weights: np.ndarray[Any, np.dtype[np.float64]]) -> LinearRegression:
+    """A model with these weights and no bias."""
+    model = LinearRegression().fit(ROWS, ROWS @ weights)
+    model.coef_, model.intercept_ = weights, 0.0
+    return model
+
+
+def test_models_of_one_order_of_magnitude_have_one_plan() -> None:
+    # Norms from 1 to the root of 12, in all signs and shapes, with equal sums of magnitudes.
+    flat, peaked = np.full(12, 1.0), np.zeros(12)
+    peaked[5] = 12.0
+    alternating = np.resize([1.5, -0.5], 12)
+    plans = [public_numbers(protected(regression(w), ROWS)) for w in (flat, peaked, alternating)]
+    assert plans[1] == plans[0]
+    assert plans[2] == plans[0]
+
+
+def test_a_model_of_another_order_of_magnitude_has_another_plan() -> None:
+    small = public_numbers(protected(regression(np.full(12, 1.0)), ROWS))
+    large = public_numbers(protected(regression(np.full(12, 4.0)), ROWS))
+    assert small["layout"]["log_weight_scale"] != large["layout"]["log_weight_scale"]
+
+
+def test_precision_is_told_in_whole_bits() -> None:
+    assert breast_cancer().plan.costs.precision_bits % 1.0 == 0.0
+
+
+def test_floods_follow_from_public_numbers_alone() -> None:
+    target = breast_cancer()
+    circuit, layout = target.circuit, target.plan.layout
+    where = (circuit.parameters, circuit.limbs, layout.log_weight_scale, circuit.shape)
+    assert layout.flooding_log_sigma == pytest.approx(
+        sanitising_flood(*where, Policy().sanitising_bits), abs=1e-9
+    )
+    assert layout.decryption_log_sigma == pytest.approx(
+        decryption_flood(*where, Policy()), abs=1e-9
+    )
+
+
+def test_the_public_bound_covers_the_true_weights() -> None:
+    target = breast_cancer()
+    circuit, shape = target.circuit, target.circuit.shape
+    assert float(np.abs(target.weights).sum()) <= shape.absolute
+    assert float(np.linalg.norm(target.weights)) <= shape.euclidean
+    tighter = dataclasses.replace(shape, log_bound=shape.log_bound - 1)
+    where = (circuit.parameters, circuit.limbs, target.plan.layout.log_weight_scale)
+    assert product_bound(*where, tighter) < product_bound(*where, shape)

@@ -30,7 +30,7 @@ PARAMETERS = engine.catalogued("n12-q104-v1")
 
 def open_client() -> LinearClient:
     client = protections.by_name("fhe").open_client(
-        breast_cancer().plan, KeyStore.in_memory(), Policy()
+        breast_cancer().plan, KeyStore.in_memory(), Policy(), package="sha256:0"
     )
     assert isinstance(client, LinearClient)
     return client

@@ -9,10 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from strongroom.canonical import canonical_json, digest
 from strongroom.client.client import Client
 from strongroom.errors import PackageError, PolicyError, StrongroomError
 from strongroom.keys.store import KeyStore
-from strongroom.canonical import canonical_json, digest
 from strongroom.package.file import Package
 
 Connect = Callable[..., Client]

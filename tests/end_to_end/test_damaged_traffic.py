@@ -192,7 +192,9 @@ def test_a_request_for_another_plan_is_refused(wire: Wire, binary: Trained) -> N
     other = trained("margins")
     plan = other.package.manifest.plan
     assert plan.input.columns == binary.package.manifest.plan.input.columns
-    side = protections.by_name("fhe").open_client(plan, KeyStore.in_memory(), Policy())
+    side = protections.by_name("fhe").open_client(
+        plan, KeyStore.in_memory(), Policy(), package="sha256:0"
+    )
     content = side.encrypt(side.encode(other.held_out[:3])).body
     refused(wire.send(content), MISMATCH, FORMAT)
     # Cut to the length that this model expects, it is the binding that gives it away.

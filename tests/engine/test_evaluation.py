@@ -75,7 +75,7 @@ def test_plaintext_sums_are_exact_in_either_form(parameters: Parameters, seed: i
     expected = tuple(to_residues(x, parameters.primes) for x in (plus(c0, integers), c1))
     for x in in_both_forms(ciphertext):
         assert parts(engine.add_plain(x, plaintext)) == expected
-    plaintext.native.to_values()
+    plaintext = engine.prepare(plaintext)
     for x in in_both_forms(ciphertext):
         assert parts(engine.add_plain(x, plaintext)) == expected
 

@@ -6,12 +6,14 @@ the tests say which kernels took part.
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from slow_reference import bit_reverse, chacha20, evaluate, ntt_primes, transform
+from slow_reference import bit_reverse, chacha20, evaluate, is_prime, ntt_primes, transform
 from small_rings import extreme_residues, quickly, ring_degrees, seeds
 
 from strongroom import _native_testing
@@ -124,6 +126,32 @@ def test_pointwise_operations_agree_on_every_pair_of_extremes(
                         _native_testing.pointwise(k, operation, out, a, b, prime) for k in kernels
                     ]
                     assert agreed(results).tolist() == exact(operation, out, a, b, prime)
+
+
+@together
+def test_products_are_reduced_fully_where_the_quotient_is_most_wrong(
+    kernels: tuple[str, ...],
+) -> None:
+    # Barrett's constant floor(2^100 / q) loses most where the fraction of 2^100 / q is near one,
+    # and that counts most for factors near q: there the remainder before correction reaches 2q.
+    # (2^50 - d divides 2^100 with a remainder of d^2, which is just below q for d near 2^25.)
+    candidates = (q for q in range(2**50 - 2**25 + 1, 2**50, 32) if is_prime(q))
+    primes = [q for q in islice(candidates, 20) if (2**100 % q) / q > 0.98]
+    assert len(primes) >= 10
+    generator = np.random.default_rng(4)
+    corrected_twice = 0
+    for prime in primes:
+        a, b = (
+            np.uint64(prime - 1) - generator.integers(0, prime // 100, 4096, dtype=np.uint64)
+            for _ in range(2)
+        )
+        for x, y in zip(a[:512].tolist(), b[:512].tolist(), strict=True):
+            quotient = ((x * y >> 48) * (2**100 // prime)) >> 52
+            corrected_twice += x * y - quotient * prime >= 2 * prime
+        for operation in ("multiply", "multiply_add"):
+            results = [_native_testing.pointwise(k, operation, a, a, b, prime) for k in kernels]
+            assert agreed(results).tolist() == exact(operation, a, a, b, prime)
+    assert corrected_twice > 0
 
 
 @together

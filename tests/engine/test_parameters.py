@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from itertools import islice
+from itertools import count
 
 import pytest
 from slow_reference import is_prime, ntt_primes
@@ -48,37 +48,44 @@ def test_the_security_table_has_no_other_row_or_column() -> None:
             Parameters(2**12, (40961,), security=security)
 
 
-def chain_of_bits(degree: int, total: int) -> tuple[int, ...]:
-    """Primes whose product is a little below 2^total."""
-    count = -(-total // 50)
-    lengths = [total // count + (i < total % count) for i in range(count)]
-    found = {b: islice(ntt_primes(degree, b), lengths.count(b)) for b in set(lengths)}
-    return tuple(next(found[b]) for b in lengths)
+def first_prime(start: int, step: int, others: tuple[int, ...] = ()) -> int:
+    """The first prime from `start` on, in steps up or down, that is none of the others."""
+    return next(n for n in count(start, step) if is_prime(n) and n not in others)
 
 
-def another_prime(degree: int, chain: tuple[int, ...], bits: int = 3) -> int:
-    """A prime for this degree that is not in the chain, as short as there is from `bits` on."""
-    lengths = (ntt_primes(degree, length) for length in range(bits, 60))
-    return next(p for primes in lengths for p in primes if p not in chain)
+def chains_around(degree: int, largest: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The longest chain inside of 2^largest, and the shortest outside, for all primes but one."""
+    total = -(-largest // 48)
+    lengths = [largest // total + (i < largest % total) for i in range(total)][:-1]
+    of_length = {bits: ntt_primes(degree, bits) for bits in set(lengths)}
+    fixed = tuple(next(of_length[bits]) for bits in lengths)
+    step = 2 * degree
+    edge = (2**largest // math.prod(fixed) - 1) // step * step + 1
+    return (
+        (*fixed, first_prime(edge, -step, fixed)),
+        (*fixed, first_prime(edge + step, step, fixed)),
+    )
 
 
 @every_cell
 def test_the_floor_is_exactly_the_table(security: str, degree: int, largest: int) -> None:
-    inside = chain_of_bits(degree, largest)
-    assert largest - 2 < math.log2(math.prod(inside)) <= largest
+    inside, outside = chains_around(degree, largest)
+    assert largest - 0.1 < math.log2(math.prod(inside)) <= largest
+    assert largest < math.log2(math.prod(outside)) < largest + 0.1
     parameters = Parameters(degree, inside, security=security)
     assert parameters.log_modulus == pytest.approx(math.log2(math.prod(inside)), abs=1e-9)
-    extra = another_prime(degree, inside)
-    for primes, special in (((*inside, extra), ()), (inside, (extra,)), ((extra,), inside)):
-        with pytest.raises(PolicyError) as caught:
-            Parameters(degree, primes, special, security)
-        assert caught.value.code == "SR-PARAMETERS-INSECURE"
-    # A few bits in one prime are enough.
-    shortest = min(inside)
-    longer = another_prime(degree, inside, shortest.bit_length() + 3)
-    if longer.bit_length() <= 50:
-        with pytest.raises(PolicyError):
-            Parameters(degree, (longer, *(p for p in inside if p != shortest)), security=security)
+    extra = first_prime(2 * degree + 1, 2 * degree, inside)
+    for primes, special in (
+        (outside, ()),
+        (outside[:1], outside[1:]),
+        (outside[1:], outside[:1]),
+        ((*inside, extra), ()),
+        (inside, (extra,)),
+    ):
+        if primes:
+            with pytest.raises(PolicyError) as caught:
+                Parameters(degree, primes, special, security)
+            assert caught.value.code == "SR-PARAMETERS-INSECURE"
 
 
 def test_rings_outside_of_the_table_are_insecure() -> None:

@@ -147,10 +147,11 @@ def test_floods_are_gaussians_of_their_deviation(log_sigma: float) -> None:
     n = 400_000
     shift, x = flood_in_deviations(n, log_sigma)
     assert shift == max(0, math.ceil(log_sigma) - 40)
-    # Rounding adds 1/12 of its unit squared, the uniform low part as much again and half a unit.
+    # Rounding adds 1/12 of its unit squared, each of the two uniform numbers below a wide flood as
+    # much again and half a unit.
     unit = 2.0 ** (shift - log_sigma)
-    low = unit if shift else 0.0
-    assert_moments(x, low / 2, math.sqrt(1 + (unit**2 + low**2) / 12))
+    below = 2 if shift else 0
+    assert_moments(x, below * unit / 2, math.sqrt(1 + (1 + below) * unit**2 / 12))
     if log_sigma >= 20:
         assert stats.kstest(x, "norm").pvalue > P_VALUE
     else:
@@ -193,6 +194,12 @@ def test_the_lowest_bits_of_wide_floods_are_uniform(log_sigma: float) -> None:
     for bit in range(min(shift, 16)):
         coins = np.where((low >> np.uint64(bit)) & np.uint64(1), 1.0, -1.0)
         assert abs(coins @ signs) <= hoeffding(16) * math.sqrt(n)
+    # Nor does the low part as a number go with the Gaussian, or with its size.
+    if shift:
+        fraction = low.astype(np.float64) / 2.0**shift
+        for above in (high.astype(np.float64), np.abs(high).astype(np.float64)):
+            x, y = fraction - fraction.mean(), above - above.mean()
+            assert abs(x @ y) <= 7.0 * x.std() * y.std() * math.sqrt(n)
 
 
 @pytest.mark.parametrize("log_sigma", [5.0, 64.3])

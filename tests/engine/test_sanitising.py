@@ -91,9 +91,9 @@ def test_the_flood_has_its_declared_deviation(log_sigma: float) -> None:
     tolerance = DEVIATIONS / math.sqrt(2 * differences.size) + 0.4 * share
     assert differences.std() == pytest.approx(expected, rel=tolerance)
     if share < 0.01:
-        # The rounded Gaussian above 2^40 carries a uniform number below 2^shift on top.
+        # The rounded Gaussian above 2^40 carries two uniform numbers below 2^shift on top.
         shift = max(0, math.ceil(log_sigma) - 40)
-        mean = 2.0 ** (shift - 1) if shift else 0.0
+        mean = 2.0**shift if shift else 0.0
         assert abs(differences.mean() - mean) <= DEVIATIONS * expected / math.sqrt(differences.size)
         assert stats.kstest(differences.ravel() / expected, "norm").pvalue > FALSE_ALARM
 

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 from hypothesis import given
 from hypothesis import strategies as st
 from slow_reference import chacha20, uniform
-from small_rings import quickly, small_parameters, small_rings
+from small_rings import quickly, small_parameters, small_rings, unchecked
 
 from strongroom import _native_testing
 from strongroom.engine import Parameters, available_kernels
@@ -106,6 +106,17 @@ def test_seeds_expand_as_documented(parameters: Parameters, seed: bytes, purpose
     # Limb i depends on i alone, so that a shorter polynomial is a prefix of a longer one.
     shorter = _native_testing.expand_uniform(parameters.native, 1, words(seed), purpose)
     np.testing.assert_array_equal(shorter, values[:1])
+
+
+def test_words_are_skipped_exactly_if_they_are_not_below_the_prime() -> None:
+    # With 7 and 8 bits every prime, every number just below and just above it comes up.
+    primes = (97, 193, 257)
+    parameters = unchecked(16, primes)
+    for first in range(64):
+        seed = bytes([first]) * 32
+        values = _native_testing.expand_uniform(parameters.native, 3, words(seed), 1)
+        assert values.tolist() == uniform(seed, 1, 16, primes)
+        assert all(row.max() < prime for row, prime in zip(values, primes, strict=True))
 
 
 @pytest.mark.parametrize("bits", [(31, 32), (33, 34), (50, 50), (16, 49)])

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from strongroom.canonical import canonical_json
 from strongroom.errors import KeyStoreError
 from strongroom.keys.sealing import (
     MAGIC,
@@ -21,7 +22,6 @@ from strongroom.keys.sealing import (
     seal,
     unseal,
 )
-from strongroom.canonical import canonical_json
 
 KEY = bytes(range(32))
 LOCK = Passphrase(salt="00" * 16, iterations=1, lanes=1, memory_kib=128)

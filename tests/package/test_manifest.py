@@ -11,9 +11,9 @@ import msgspec
 import numpy as np
 import pytest
 
+from strongroom.canonical import canonical_json, digest
 from strongroom.compiler.plan import Plan
 from strongroom.errors import PackageError
-from strongroom.canonical import canonical_json, digest
 from strongroom.package.file import Package
 from strongroom.package.manifest import (
     MAXIMUM_MANIFEST_BYTES,

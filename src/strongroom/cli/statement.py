@@ -43,8 +43,8 @@ def sentences(guarantee: Guarantee) -> list[str]:
     ]
     if guarantee.sanitising_bits == 0:
         said.append(
-            "Weights are NOT hidden from askers: responses are not flooded (lambda is 0), and one "
-            "may hold enough to recover them."
+            "Weights are NOT hidden from askers: lambda is 0, and some responses together may hold "
+            "enough to recover them."
         )
     else:
         said.append(
@@ -54,8 +54,9 @@ def sentences(guarantee: Guarantee) -> list[str]:
             f"2^{guarantee.log_distance_after_budget:.1f}."
         )
     said.append(
-        f"Published answers do not endanger the asker's key: decryption floods for "
-        f"{guarantee.decryption_bits} bits over {guarantee.decryption_queries:,} answers a key."
+        "Published answers do not endanger the asker's key while the server follows the protocol: "
+        f"decryption floods for {guarantee.decryption_bits} bits over "
+        f"{guarantee.decryption_queries:,} answers a key."
     )
     said.extend(f"Assumption: {assumption}" for assumption in guarantee.assumptions)
     said.append(

@@ -130,7 +130,9 @@ class Client:
             protection = protections.by_name(self.plan.protection)
             protection.check(self.plan, policy)
             verifier.accept(self._digest)
-            self._side: ClientSide[Any, Any] = protection.open_client(self.plan, provider, policy)
+            self._side: ClientSide[Any, Any] = protection.open_client(
+                self.plan, provider, policy, package=self._digest
+            )
         except BaseException:
             self.close()
             raise

@@ -58,7 +58,7 @@ def unit_times(parameters: Parameters, limbs: Limbs) -> UnitTimes:
     scale = Fraction(2) ** int(log_scale)
     secret = engine.SecretKey.generate(parameters)
     key = secret.public_key(limbs.sanitise)
-    weights = engine.encode_coefficients(parameters, values, scale, limbs.input)
+    weights = engine.prepare(engine.encode_coefficients(parameters, values, scale, limbs.input))
 
     def encrypt() -> bytes:
         plaintext = engine.encode_coefficients(parameters, values, scale, limbs.input)

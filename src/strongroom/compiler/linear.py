@@ -22,7 +22,7 @@ from strongroom.compiler.guarantee import linear_guarantee
 from strongroom.compiler.messages import Limbs, MessageSizes
 from strongroom.compiler.packing import LinearPacking
 from strongroom.compiler.plan import Costs, LinearLayout, Plan
-from strongroom.compiler.precision import Scales, WeightNorms, choose_scales
+from strongroom.compiler.precision import LinearShape, Scales, choose_scales
 from strongroom.compiler.preprocessing import common_range
 from strongroom.engine import Parameters, catalogued, satisfying
 from strongroom.errors import ModelError, PolicyError
@@ -30,6 +30,7 @@ from strongroom.models.graph import Graph
 from strongroom.policy import Policy
 
 _SECRET_KEY_HEADER_BYTES = 32
+_LARGEST_LOG_BOUND = 700
 _NEARLY = 1.1
 """How much more may be sent for the sake of precision."""
 
@@ -82,14 +83,15 @@ def plan_linear(graph: Graph, affine: Affine, sample: NDArray[np.float64], polic
     with np.errstate(over="ignore"):
         scores = ((sample - centre) / half_width) @ model.weights.T + model.bias
     largest = float(np.abs(scores).max())
+    log_bound = _log_bound(model, policy)
     best_bits = -math.inf
     for entry in satisfying(policy.security):
         parameters = catalogued(entry.name)
         packing = LinearPacking.choose(
             parameters.ring_degree, graph.input.columns, graph.output.outputs
         )
-        norms = _norms(model, packing, policy)
-        choice = _cheapest(parameters, packing, norms, largest, policy)
+        shape = LinearShape(packing, log_bound, policy.headroom)
+        choice = _cheapest(parameters, shape, largest, policy)
         if isinstance(choice, Scales):
             sizes = _sizes(parameters, packing, choice)
             layout = _layout(packing, sizes, choice, centre, half_width, policy)
@@ -119,40 +121,28 @@ def plan_linear(graph: Graph, affine: Affine, sample: NDArray[np.float64], polic
     )
 
 
-def _norms(model: ScaledAffine, packing: LinearPacking, policy: Policy) -> WeightNorms:
+def _log_bound(model: ScaledAffine, policy: Policy) -> int:
+    """The order of magnitude of the largest score of any input within the headroom."""
     absolute = np.abs(model.weights).sum(axis=1)
-    squares = (model.weights**2).sum(axis=1)
-    together = packing.outputs_per_ciphertext
-    groups = [squares[i : i + together].sum() for i in range(0, len(squares), together)]
     bound = float((policy.headroom * absolute + np.abs(model.bias)).max())
-    return WeightNorms(
-        bound=bound or 1.0,
-        euclidean=math.sqrt(max(groups)),
-        absolute=float(absolute.max()),
-        columns=packing.columns,
-    )
+    return max(math.ceil(math.log2(bound)), -_LARGEST_LOG_BOUND) if bound > 0.0 else 0
 
 
 def _cheapest(
-    parameters: Parameters,
-    packing: LinearPacking,
-    norms: WeightNorms,
-    largest: float,
-    policy: Policy,
+    parameters: Parameters, shape: LinearShape, largest: float, policy: Policy
 ) -> Scales | float:
     """Of the levels that keep enough precision, the most precise of those that send nearly the
     fewest bytes for one row; or the most bits that any keep."""
-    exposed = packing.rows_per_ciphertext * packing.outputs_per_ciphertext
     found: list[tuple[int, Scales]] = []
     best_bits = -math.inf
     for limbs in _levels(parameters.limbs):
-        scales = choose_scales(parameters, limbs, norms, exposed, policy, results=packing.groups)
+        scales = choose_scales(parameters, limbs, shape, policy)
         if scales is None:
             continue
         bits = _precision_bits(largest, scales)
         best_bits = max(best_bits, bits)
         if bits >= policy.precision_bits:
-            sizes = _sizes(parameters, packing, scales)
+            sizes = _sizes(parameters, shape.packing, scales)
             found.append((sizes.request(1) + sizes.response(1), scales))
     if not found:
         return best_bits
@@ -237,13 +227,6 @@ def _costs(
         rows_per_request=rows,
         full_request_bytes=sizes.request(rows),
         full_response_bytes=sizes.response(rows),
-        score_error=_rounded_up(scales.score_error),
+        score_error=scales.score_error,
         precision_bits=float(math.floor(_precision_bits(largest, scales))),
     )
-
-
-def _rounded_up(value: float) -> float:
-    """To a quarter of a power of two: the plan is public, and exact digits would tell the sums of
-    the weights that went into them."""
-    quarter = 2.0 ** (math.floor(math.log2(value)) - 2)
-    return math.ceil(value / quarter) * quarter

@@ -6,6 +6,10 @@
 
 Rescaling divides scale and modulus alike, so the score range must fit only once. Flooding at
 `sanitise` hides the weights from clients, flooding at decryption protects the key.
+
+A plan is public, and every number in it that came from the weights would be an equation on them.
+So all of this is computed from one such number, the order of magnitude of scores
+(`LinearShape.log_bound`), and a client can compute it again.
 """
 
 from __future__ import annotations
@@ -23,31 +27,49 @@ from strongroom.compiler.noise import (
     rounding_variance,
     symmetric_variance,
 )
+from strongroom.compiler.packing import LinearPacking
 from strongroom.engine import Parameters
 from strongroom.policy import Policy
 
 ERROR_SIGMAS: Final = 5.5
 """A score errs by more than this many standard deviations in about one row of 10^7."""
 
+LARGEST_LOG_SCALE: Final = 900
+"""Bound on the logarithms of scales, either side of zero: what doubles can still multiply."""
+
 _SPARE_BITS: Final = 2
 """One for the sign and one that noise and flooding may use."""
 
 
 @dataclass(frozen=True, slots=True)
-class WeightNorms:
-    """What the choice of scales needs to know of a model, after preprocessing.
+class LinearShape:
+    """What the choice of scales knows of a model; all of it is public.
 
     Attributes:
-        bound: largest |score| of any input that is not refused.
-        euclidean: largest Euclidean norm of the weights that share one polynomial.
-        absolute: largest sum of absolute weights of one output.
-        columns: number of columns.
+        packing: dimensions.
+        log_bound: no score of an input that is not refused reaches 2^this.
+        headroom: largest |z| of such an input.
     """
 
-    bound: float
-    euclidean: float
-    absolute: float
-    columns: int
+    packing: LinearPacking
+    log_bound: int
+    headroom: float
+
+    @property
+    def absolute(self) -> float:
+        """Bound on the sum of the absolute weights of one output: an input with every |z| at
+        the headroom has a score of at most 2^log_bound."""
+        return math.ldexp(1.0, self.log_bound) / self.headroom
+
+    @property
+    def euclidean(self) -> float:
+        """Bound on the Euclidean norm of the weights of one group of outputs."""
+        return math.sqrt(self.packing.outputs_per_ciphertext) * self.absolute
+
+    @property
+    def exposed(self) -> int:
+        """Largest number of declared coefficients of one response ciphertext."""
+        return self.packing.rows_per_ciphertext * self.packing.outputs_per_ciphertext
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +93,18 @@ class Scales:
     score_error: float
 
 
+def log_score_scale(parameters: Parameters, limbs: Limbs, log_bound: int) -> int:
+    """log2 of the product of the scales of rows and weights, for scores below 2^log_bound."""
+    return math.floor(parameters.log_prefix(limbs.input) - _SPARE_BITS) - log_bound
+
+
+def log_score_bound(parameters: Parameters, limbs: Limbs, log_score: int) -> int:
+    """The reverse: the bound on scores that a plan with such a scale was made for."""
+    return log_score_scale(parameters, limbs, log_score)
+
+
 def product_bound(
-    parameters: Parameters, limbs: Limbs, log_weight: int, norms: WeightNorms
+    parameters: Parameters, limbs: Limbs, log_weight: int, shape: LinearShape
 ) -> float:
     """B: bound on a result's noise before it is flooded, at the `sanitise` level.
 
@@ -83,45 +115,62 @@ def product_bound(
     log_dropped = parameters.log_prefix(limbs.input) - parameters.log_prefix(limbs.sanitise)
     # Rounding the weights to integers adds at most 1/2 to each: to those of one polynomial, or of
     # several where columns are cut into chunks.
-    rounded = 0.5 * math.sqrt(max(n, norms.columns))
-    integers = norms.euclidean + rounded * math.ldexp(1.0, -log_weight)
-    product = symmetric_variance() * integers**2 * math.exp2(2.0 * (log_weight - log_dropped))
+    rounded = 0.5 * math.sqrt(max(n, shape.packing.columns))
+    integers = shape.euclidean + math.ldexp(rounded, -log_weight)
+    log_product = 2.0 * (math.log2(integers) + log_weight - log_dropped)
+    product = symmetric_variance() * math.exp2(log_product)
     rounding = rounding_variance(n) if limbs.sanitise < limbs.input else 0.0
     return TAIL * math.sqrt(product + rounding + public_variance(n))
 
 
 def key_dependent_bound(
-    parameters: Parameters, limbs: Limbs, log_weight: int, norms: WeightNorms
+    parameters: Parameters, limbs: Limbs, log_weight: int, shape: LinearShape
 ) -> float:
     """ne: bound on the part of a response's noise that depends on the client's key, at the
     `response` level."""
     log_dropped = parameters.log_prefix(limbs.sanitise) - parameters.log_prefix(limbs.response)
-    before = product_bound(parameters, limbs, log_weight, norms) * math.exp2(-log_dropped)
+    before = product_bound(parameters, limbs, log_weight, shape) * math.exp2(-log_dropped)
     if limbs.response == limbs.sanitise:
         return before
     return math.hypot(before, TAIL * math.sqrt(rounding_variance(parameters.ring_degree)))
 
 
-def choose_scales(
+def sanitising_flood(
     parameters: Parameters,
     limbs: Limbs,
-    norms: WeightNorms,
-    exposed: int,
-    policy: Policy,
-    *,
-    results: int = 1,
-) -> Scales | None:
-    """The scales with the least score error at given levels; None if no scale fits.
+    log_weight: int,
+    shape: LinearShape,
+    sanitising_bits: int,
+) -> float:
+    """log2 of the flooding that hides the weights of any model of this shape."""
+    bound = product_bound(parameters, limbs, log_weight, shape)
+    return log_sanitising_sigma(sanitising_bits, shape.exposed, bound)
 
-    Args:
-        exposed: declared coefficients of one response ciphertext.
-        results: response ciphertexts that one row gives.
-    """
-    log_q = parameters.log_prefix(limbs.input)
-    log_score = math.floor(log_q - _SPARE_BITS - math.log2(norms.bound))
+
+def decryption_flood(
+    parameters: Parameters, limbs: Limbs, log_weight: int, shape: LinearShape, policy: Policy
+) -> float:
+    """log2 of the flooding with which a client may publish answers. A row gives as many response
+    ciphertexts as there are groups of outputs."""
+    return log_decryption_sigma(
+        policy.decryption_bits,
+        policy.decryption_queries * shape.packing.groups,
+        shape.exposed,
+        key_dependent_bound(parameters, limbs, log_weight, shape),
+    )
+
+
+def choose_scales(
+    parameters: Parameters, limbs: Limbs, shape: LinearShape, policy: Policy
+) -> Scales | None:
+    """The scales with the least score error at given levels; None if no scale fits."""
+    log_score = log_score_scale(parameters, limbs, shape.log_bound)
+    # The largest input, not only the largest score, must stay below half of the modulus.
+    room = parameters.log_prefix(limbs.input) - 1.0 - math.log2(shape.headroom)
     candidates = (
-        _scales(parameters, limbs, norms, exposed, policy, results, log_score, log_weight)
-        for log_weight in range(1, log_score)
+        _scales(parameters, limbs, shape, policy, log_input, log_score - log_input)
+        for log_input in range(1, math.floor(room))
+        if abs(log_score - log_input) <= LARGEST_LOG_SCALE
     )
     fitting = [scales for scales in candidates if scales is not None]
     return min(fitting, key=lambda scales: scales.score_error, default=None)
@@ -130,54 +179,42 @@ def choose_scales(
 def _scales(
     parameters: Parameters,
     limbs: Limbs,
-    norms: WeightNorms,
-    exposed: int,
+    shape: LinearShape,
     policy: Policy,
-    results: int,
-    log_score: int,
+    log_input: int,
     log_weight: int,
 ) -> Scales | None:
     log_q, log_s, log_r = (
         parameters.log_prefix(count) for count in (limbs.input, limbs.sanitise, limbs.response)
     )
-    bound = product_bound(parameters, limbs, log_weight, norms)
-    key_dependent = key_dependent_bound(parameters, limbs, log_weight, norms)
-    # Both are rounded up to whole bits: the plan is public, and from an exact deviation the bound
-    # could be computed back, and from the bound the norm of the weights.
-    flooding = float(math.ceil(log_sanitising_sigma(policy.sanitising_bits, exposed, bound)))
-    decryption = float(
-        math.ceil(
-            log_decryption_sigma(
-                policy.decryption_bits,
-                policy.decryption_queries * results,
-                exposed,
-                key_dependent,
-            )
-        )
-    )
-    # Both floods must fit into the spare half of the modulus, tails included.
-    if max(flooding - log_s, decryption - log_r) > -_SPARE_BITS - math.log2(TAIL):
+    flooding = sanitising_flood(parameters, limbs, log_weight, shape, policy.sanitising_bits)
+    decryption = decryption_flood(parameters, limbs, log_weight, shape, policy)
+    # Both floods together must fit into the spare half of the modulus, tails included.
+    of_modulus = math.hypot(math.exp2(flooding - log_s), math.exp2(decryption - log_r))
+    if math.log2(of_modulus * TAIL) > -_SPARE_BITS:
         return None
-    in_score = [
-        2.0 ** (flooding - (log_score - log_q + log_s)),
-        2.0 ** (decryption - (log_score - log_q + log_r)),
-        bound / TAIL * 2.0 ** -(log_score - log_q + log_s),
-        key_dependent / TAIL * 2.0 ** -(log_score - log_q + log_r),
-    ]
-    sigma = math.hypot(*in_score)
+    log_score = log_input + log_weight
+    bound = product_bound(parameters, limbs, log_weight, shape)
+    key_dependent = key_dependent_bound(parameters, limbs, log_weight, shape)
+    sigma = math.hypot(
+        math.exp2(flooding - (log_score - log_q + log_s)),
+        math.exp2(decryption - (log_score - log_q + log_r)),
+        bound / TAIL * math.exp2(-(log_score - log_q + log_s)),
+        key_dependent / TAIL * math.exp2(-(log_score - log_q + log_r)),
+    )
     log_step = math.floor(math.log2(sigma)) + 1
-    weight_rounding = 0.5 * norms.columns * 2.0**-log_weight
-    input_rounding = 0.5 * norms.absolute * 2.0 ** (log_weight - log_score)
-    doubles = norms.bound * 2.0**-50
+    weight_rounding = math.ldexp(0.5 * shape.packing.columns, -log_weight)
+    input_rounding = math.ldexp(0.5 * shape.absolute, -log_input)
+    doubles = math.ldexp(1.0, shape.log_bound - 50)
     return Scales(
         limbs=limbs,
-        log_input=log_score - log_weight,
+        log_input=log_input,
         log_weight=log_weight,
         flooding_log_sigma=flooding,
         decryption_log_sigma=decryption,
         log_output_step=log_step,
         score_error=ERROR_SIGMAS * sigma
-        + 0.5 * 2.0**log_step
+        + math.ldexp(0.5, log_step)
         + weight_rounding
         + input_rounding
         + doubles,

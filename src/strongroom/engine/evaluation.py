@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -53,12 +54,16 @@ def add_at(
     return _result(ciphertext, native, ciphertext.scale)
 
 
+def prepare(plaintext: Plaintext) -> Plaintext:
+    """The same plaintext, transformed: worth it for one that many ciphertexts are multiplied by."""
+    return replace(plaintext, native=plaintext.native.prepared())
+
+
 def multiply_plain(ciphertext: Ciphertext, plaintext: Plaintext) -> Ciphertext:
     """The product with a plaintext; scales multiply. Slot by slot, or a negacyclic convolution
     of coefficients. Not sanitised: see `sanitise`."""
     _like(ciphertext, plaintext)
     native = ciphertext.native.copy()
-    plaintext.native.to_values()
     native.multiply_plain(plaintext.native)
     return _result(ciphertext, native, ciphertext.scale * plaintext.scale)
 

@@ -39,7 +39,8 @@ class PublicKey:
 
 
 class SecretKey:
-    """A uniform ternary polynomial. Its memory is locked where allowed, and wiped on release.
+    """A uniform ternary polynomial. Its memory is wiped on release, and locked as far as
+    docs/reference/crypto.md says.
 
     Attributes:
         parameters: what it is for.

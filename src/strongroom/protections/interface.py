@@ -110,16 +110,29 @@ class ServedProtection(Protocol):
         """The payload of the package: what the server side needs."""
         ...
 
-    def open_server(self, plan: Plan, payload: bytes) -> ServerSide:
-        """Make a payload ready to answer. Raises PackageError if it is damaged."""
+    def open_server(self, plan: Plan, payload: bytes, *, package: str) -> ServerSide:
+        """Make a payload ready to answer requests that are bound to the same package.
+
+        Args:
+            package: digest of the package; bound into every message.
+
+        Raises:
+            PackageError: the payload is damaged.
+        """
         ...
 
     def check(self, plan: Plan, policy: Policy) -> None:
         """Re-check everything that an untrusted plan says. Raises PolicyError."""
         ...
 
-    def open_client(self, plan: Plan, keys: KeyProvider, policy: Policy) -> ClientSide[Any, Any]:
-        """A client's end for a plan that `check` accepts (it is checked here again)."""
+    def open_client(
+        self, plan: Plan, keys: KeyProvider, policy: Policy, *, package: str
+    ) -> ClientSide[Any, Any]:
+        """A client's end for a plan that `check` accepts (it is checked here again).
+
+        Args:
+            package: digest of the package that the client trusts.
+        """
         ...
 
     def request_limit(self, plan: Plan) -> int:

@@ -18,7 +18,7 @@ def open_served(path: str) -> ServedModel:
     package = load(path)
     manifest = package.manifest
     protection = protections.by_name(manifest.protection)
-    side = protection.open_server(manifest.plan, package.payload)
+    side = protection.open_server(manifest.plan, package.payload, package=package.digest)
     return ServedModel(
         name=manifest.name,
         version=manifest.version,

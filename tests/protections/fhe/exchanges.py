@@ -77,8 +77,8 @@ class Exchange:
     ) -> Exchange:
         """Open both ends of a plan with a fresh key."""
         fhe = protections.by_name("fhe")
-        client = fhe.open_client(plan, KeyStore.in_memory(), policy)
-        server = fhe.open_server(plan, payload)
+        client = fhe.open_client(plan, KeyStore.in_memory(), policy, package="sha256:0")
+        server = fhe.open_server(plan, payload, package="sha256:0")
         assert isinstance(client, LinearClient)
         assert isinstance(server, LinearServer)
         return cls(weights, bias, plan, payload, client, server)

@@ -136,7 +136,9 @@ def test_a_plan_that_lies_is_refused_at_once(exchange: Exchange, lie: str) -> No
     try:
         # Some lies can't even be written as a plan; being refused there is as good.
         with pytest.raises(PolicyError) as caught:
-            protections.by_name("fhe").open_client(changed(exchange.plan, **values), keys, Policy())
+            protections.by_name("fhe").open_client(
+                changed(exchange.plan, **values), keys, Policy(), package="sha256:0"
+            )
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -74,7 +74,9 @@ def test_equal_answers_are_flooded_anew_each_time(exchange: Exchange) -> None:
 
 
 def test_another_clients_key_opens_nothing(exchange: Exchange) -> None:
-    stranger = FheProtection().open_client(exchange.plan, KeyStore.in_memory(), Policy())
+    stranger = FheProtection().open_client(
+        exchange.plan, KeyStore.in_memory(), Policy(), package="sha256:0"
+    )
     row = row_at(exchange, 0.5)
     pending = exchange.request(row)
     response = exchange.server.answer(pending.body)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from strongroom import protections
-from strongroom.errors import PolicyError
+from strongroom.errors import CiphertextError, PolicyError
 from strongroom.keys.store import KeyStore
 from strongroom.policy import Policy
 
@@ -115,7 +115,7 @@ def test_the_costs_of_a_plan_name_the_sizes_of_real_messages(columns: int, outpu
 
 def test_the_size_of_a_stored_secret_key_is_the_one_planned(exchange: Exchange) -> None:
     keys = KeyStore.in_memory()
-    protections.by_name("fhe").open_client(exchange.plan, keys, Policy())
+    protections.by_name("fhe").open_client(exchange.plan, keys, Policy(), package="sha256:0")
     stored = keys.secret(exchange.plan.parameters)
     assert stored is not None
     assert len(stored) == exchange.plan.costs.secret_key_bytes
@@ -125,9 +125,9 @@ def test_models_of_one_parameter_set_share_a_key(exchange: Exchange) -> None:
     other, _ = exchange_of_shape(3, 2)
     assert other.plan.parameters == exchange.plan.parameters
     keys, fhe = KeyStore.in_memory(), protections.by_name("fhe")
-    fhe.open_client(exchange.plan, keys, Policy())
+    fhe.open_client(exchange.plan, keys, Policy(), package="sha256:0")
     first = keys.secret(exchange.plan.parameters)
-    fhe.open_client(other.plan, keys, Policy())
+    fhe.open_client(other.plan, keys, Policy(), package="sha256:0")
     assert keys.secret(other.plan.parameters) == first
     assert len(keys.entries()) == 1
 
@@ -153,3 +153,25 @@ def test_a_protection_that_does_not_exist_is_refused_by_name() -> None:
     with pytest.raises(PolicyError, match="there is no protection named 'prayer'") as caught:
         protections.by_name("prayer")
     assert caught.value.code == "SR-PLAN-INVALID"
+
+
+def test_a_request_bound_to_another_package_is_refused() -> None:
+    exchange = Exchange.over(np.ones((1, 3)), np.zeros(1), np.eye(3))
+    fhe = protections.by_name("fhe")
+    stranger = fhe.open_client(
+        exchange.plan, KeyStore.in_memory(), Policy(), package="sha256:another"
+    )
+    pending = stranger.encrypt(stranger.encode(np.zeros((1, 3))))
+    with pytest.raises(CiphertextError) as refused:
+        exchange.server.answer(pending.body)
+    assert refused.value.code == "SR-CIPHERTEXT-MISMATCH"
+
+
+@pytest.mark.parametrize("magnitude", [1e-200, 1e-6, 1.0, 1e6, 1e200])
+def test_scores_of_any_magnitude_keep_their_precision(magnitude: float) -> None:
+    generator = np.random.default_rng(5)
+    rows = generator.normal(size=(60, 8))
+    weights, bias = magnitude * generator.normal(size=(1, 8)), magnitude * np.ones(1)
+    exchange = Exchange.over(weights, bias, rows)
+    error = np.abs(exchange.scores(rows) - exchange.plain(rows)).max()
+    assert error <= exchange.plan.costs.score_error <= 1e-3 * magnitude

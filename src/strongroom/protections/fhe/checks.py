@@ -6,8 +6,8 @@
 3. Inputs and answers are hidden from the server, by the statement; and every other field of the
    statement that follows from the plan says what follows from it.
 4. The decryption flooding is at least what the client's own policy asks for, by the client's own
-   arithmetic, so that answers may be published. Of the weights' share of the noise, which it
-   cannot know, it trusts the owner: without them its bound is a lower one.
+   arithmetic, so that answers may be published. Both floods follow from public
+   numbers alone, for any weights whose scores fit the plan's scale.
 5. The server's flooding is at least what the statement claims.
 
 The weights are the owner's to protect: a client does not demand that they be hidden from itself.
@@ -21,9 +21,8 @@ from typing import Final
 import msgspec
 
 from strongroom.compiler.guarantee import linear_guarantee
-from strongroom.compiler.noise import log_decryption_sigma, log_sanitising_sigma
 from strongroom.compiler.plan import Plan
-from strongroom.compiler.precision import WeightNorms, key_dependent_bound, product_bound
+from strongroom.compiler.precision import decryption_flood, sanitising_flood
 from strongroom.engine import satisfying
 from strongroom.errors import PolicyError
 from strongroom.policy import Policy
@@ -32,8 +31,6 @@ from strongroom.protections.fhe.circuit import LinearCircuit
 _TOLERANCE_BITS = 1e-6
 """For the rounding of logarithms between machines."""
 
-_NO_WEIGHTS = WeightNorms(bound=1.0, euclidean=0.0, absolute=0.0, columns=1)
-"""Weights are not the client's to know; without them a noise bound is a lower bound."""
 
 _DERIVED: Final = (
     "protection",
@@ -134,19 +131,17 @@ def _equal(stated: object, true: object) -> bool:
 
 
 def _check_flooding(plan: Plan, circuit: LinearCircuit, policy: Policy) -> None:
-    layout = plan.layout
-    log_weight = layout.log_weight_scale
-    decryption = log_decryption_sigma(
-        policy.decryption_bits,
-        policy.decryption_queries * circuit.packing.groups,
-        circuit.exposed,
-        key_dependent_bound(circuit.parameters, circuit.limbs, log_weight, _NO_WEIGHTS),
+    layout, shape = plan.layout, circuit.shape
+    decryption = decryption_flood(
+        circuit.parameters, circuit.limbs, layout.log_weight_scale, shape, policy
     )
     _require(layout.decryption_log_sigma, decryption, "decryption")
-    sanitising = log_sanitising_sigma(
+    sanitising = sanitising_flood(
+        circuit.parameters,
+        circuit.limbs,
+        layout.log_weight_scale,
+        shape,
         plan.guarantee.sanitising_bits,
-        circuit.exposed,
-        product_bound(circuit.parameters, circuit.limbs, log_weight, _NO_WEIGHTS),
     )
     _require(layout.flooding_log_sigma, sanitising, "sanitising")
 

@@ -11,6 +11,7 @@ from strongroom.canonical import canonical_json
 from strongroom.compiler.messages import Limbs, MessageSizes
 from strongroom.compiler.packing import LinearPacking
 from strongroom.compiler.plan import LinearLayout, Plan
+from strongroom.compiler.precision import LARGEST_LOG_SCALE, LinearShape, log_score_bound
 from strongroom.engine import Parameters, catalogued
 from strongroom.errors import PolicyError
 
@@ -22,7 +23,7 @@ class LinearCircuit:
     Attributes:
         input_scale, weight_scale: as encoded.
         response_scale: of a response's integers.
-        binding: 32 bytes that name the plan in every message.
+        binding: 32 bytes that name package and plan in every message.
     """
 
     parameters: Parameters
@@ -36,8 +37,11 @@ class LinearCircuit:
     binding: bytes
 
     @classmethod
-    def of(cls, plan: Plan) -> LinearCircuit:
+    def of(cls, plan: Plan, package: str = "") -> LinearCircuit:
         """Derive a circuit; the plan may come from a stranger.
+
+        Args:
+            package: digest of the package whose messages it shall read and write.
 
         Raises:
             PolicyError: SR-PLAN-INVALID, SR-PARAMETERS-UNKNOWN.
@@ -67,7 +71,7 @@ class LinearCircuit:
         ):
             raise _contradiction("its costs are not those of its requests")
         binding = hashlib.sha256(
-            canonical_json([plan.parameters, plan.layout, plan.input, plan.output])
+            canonical_json([package, plan.parameters, plan.layout, plan.input, plan.output])
         ).digest()
         return cls(
             parameters,
@@ -87,9 +91,11 @@ class LinearCircuit:
         return self.layout.blocks_per_request * self.packing.rows_per_ciphertext
 
     @property
-    def exposed(self) -> int:
-        """Largest number of declared coefficients of one response ciphertext."""
-        return self.packing.rows_per_ciphertext * self.packing.outputs_per_ciphertext
+    def shape(self) -> LinearShape:
+        """What scales and flooding were chosen for."""
+        log_score = self.layout.log_input_scale + self.layout.log_weight_scale
+        log_bound = log_score_bound(self.parameters, self.limbs, log_score)
+        return LinearShape(self.packing, log_bound, self.layout.headroom)
 
 
 def _require_sound(plan: Plan, parameters: Parameters) -> None:
@@ -108,11 +114,11 @@ def _require_sound(plan: Plan, parameters: Parameters) -> None:
         raise _contradiction("a half width is not a power of two")
     if not (math.isfinite(layout.headroom) and layout.headroom >= 1.0):
         raise _contradiction("its headroom is below 1")
-    largest = math.floor(parameters.log_prefix(layout.input_limbs))
-    if not (layout.log_input_scale > 0 and layout.log_weight_scale > 0) or (
-        layout.log_input_scale + layout.log_weight_scale >= largest
-    ):
-        raise _contradiction("its scales do not fit its modulus")
+    largest = parameters.log_prefix(layout.input_limbs)
+    if not 1.0 <= layout.log_input_scale < largest - 1.0 - math.log2(layout.headroom):
+        raise _contradiction("its rows do not fit its modulus")
+    if abs(layout.log_weight_scale) > LARGEST_LOG_SCALE:
+        raise _contradiction("its weights' scale is out of bounds")
     floods = (layout.flooding_log_sigma, layout.decryption_log_sigma)
     if not all(math.isfinite(f) and 0.0 <= f <= largest for f in floods):
         raise _contradiction("its flooding is out of bounds")

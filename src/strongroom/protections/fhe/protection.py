@@ -44,9 +44,9 @@ class FheProtection:
         )
         return payload_to_bytes(model)
 
-    def open_server(self, plan: Plan, payload: bytes) -> LinearServer:
+    def open_server(self, plan: Plan, payload: bytes, *, package: str) -> LinearServer:
         """See `protections.interface.ServedProtection.open_server`."""
-        circuit = LinearCircuit.of(plan)
+        circuit = LinearCircuit.of(plan, package)
         model = payload_from_bytes(payload, plan.layout.outputs, plan.layout.columns)
         return LinearServer(circuit, model)
 
@@ -54,12 +54,15 @@ class FheProtection:
         """See `protections.interface.ServedProtection.check`."""
         check_plan(plan, policy)
 
-    def open_client(self, plan: Plan, keys: KeyProvider, policy: Policy) -> LinearClient:
+    def open_client(
+        self, plan: Plan, keys: KeyProvider, policy: Policy, *, package: str
+    ) -> LinearClient:
         """See `protections.interface.ServedProtection.open_client`.
 
         The secret key is stored under the name of the parameters, so that models share it.
         """
-        circuit = check_plan(plan, policy)
+        check_plan(plan, policy)
+        circuit = LinearCircuit.of(plan, package)
         stored = keys.secret(plan.parameters)
         if stored is None:
             fresh = SecretKey.generate(circuit.parameters)

@@ -94,6 +94,8 @@ class LinearServer:
     def _encode_weights(self, model: ScaledAffine, group: int, chunk: int) -> Plaintext:
         circuit = self._circuit
         coefficients = circuit.packing.weight_coefficients(model.weights, group, chunk)
-        return engine.encode_coefficients(
-            circuit.parameters, coefficients, circuit.weight_scale, circuit.limbs.input
+        return engine.prepare(
+            engine.encode_coefficients(
+                circuit.parameters, coefficients, circuit.weight_scale, circuit.limbs.input
+            )
         )

@@ -7,7 +7,7 @@ lengths that both sides derive from the plan and the number of rows:
     version     2  1
     reserved    2  0
     request id 16  random, repeated in the response
-    binding    32  of the plan, so that a message cannot serve another model
+    binding    32  of package and plan, so that a message cannot serve another model
     rows        4
 
 A request goes on with a public key, then for each block of rows one seeded ciphertext a chunk of
