@@ -53,8 +53,8 @@ Ciphertext encrypt_public(const Parameters& parameters, const Plaintext& plainte
     result.c1.to_coefficients();
     result.c0.add(message);
     message.wipe_all();
-    result.c0.add(ring::lift(ring, limbs, ring::sample_error(n, ring->kernel())));
-    result.c1.add(ring::lift(ring, limbs, ring::sample_error(n, ring->kernel())));
+    result.c0.add_small(ring::sample_error(n, ring->kernel()));
+    result.c1.add_small(ring::sample_error(n, ring->kernel()));
     return result;
 }
 

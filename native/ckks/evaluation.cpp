@@ -80,7 +80,7 @@ Ciphertext sanitise(const Parameters& parameters, Ciphertext ciphertext, const P
     ciphertext.c0.to_coefficients();
     ciphertext.c1.to_coefficients();
     ciphertext.c1.add(mask1);
-    ciphertext.c1.add(ring::lift(ring, limbs, ring::sample_error(n, ring->kernel())));
+    ciphertext.c1.add_small(ring::sample_error(n, ring->kernel()));
     const std::size_t padded = (positions.size() + 7) / 8 * 8;
     const auto error = ring::sample_error(padded, ring->kernel());
     Polynomial result(ring, limbs, Form::kCoefficients);

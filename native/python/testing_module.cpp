@@ -117,6 +117,12 @@ NB_MODULE(_native_testing, m) {
             to_array(std::vector<std::int64_t>(flood.high.begin(), flood.high.begin() + n)),
             to_array(std::vector<std::uint64_t>(flood.low.begin(), flood.low.begin() + n)));
     });
+    m.def("flood_from_uniform", [](WordsView uniform, double log_sigma) {
+        const ring::Flood flood = ring::flood_from_uniform(span_of(uniform), log_sigma);
+        return nb::make_tuple(
+            flood.shift, to_array(std::vector<std::int64_t>(flood.high.begin(), flood.high.end())),
+            to_array(std::vector<std::uint64_t>(flood.low.begin(), flood.low.end())));
+    });
     m.def("pack", [](WordsView words, unsigned bits) {
         std::vector<std::uint8_t> out(ring::packed_bytes(words.size(), bits));
         ring::pack(out, span_of(words), bits);

@@ -107,24 +107,26 @@ Secret<std::int32_t> sample_error(std::size_t n, const Kernel& kernel) {
     return result;
 }
 
-Flood sample_flood(std::size_t n, double log_sigma) {
+Flood flood_from_uniform(std::span<const std::uint64_t> uniform, double log_sigma) {
     if (!(log_sigma >= 0.0 && log_sigma <= kMaxLogFlood)) {
         throw std::invalid_argument("the flooding is out of bounds");
     }
+    const std::size_t n = uniform.size() / 6 * 2;
     Flood flood{static_cast<unsigned>(std::max(0.0, std::ceil(log_sigma) - 40.0)),
-                Secret<std::int64_t>(n + 1), Secret<std::uint64_t>(n + 1)};
+                Secret<std::int64_t>(n), Secret<std::uint64_t>(n)};
     const double sigma = std::exp2(log_sigma - flood.shift);
     const std::uint64_t mask = flood.shift == 0 ? 0 : ~std::uint64_t{0} >> (64 - flood.shift);
-    Secret<std::uint64_t> uniform(3 * n + 3);
-    system_random(uniform.data(), uniform.size() * sizeof(std::uint64_t));
     for (std::size_t i = 0; i < n; i += 2) {
         const std::uint64_t* u = uniform.data() + 3 * i;
         // The logarithm of a uniform number in (0, 1), exact to a double at both ends: doubles near
         // zero carry 64 bits, so that the tail reaches beyond 9 sigma, and where the number is near
-        // one it is taken from its distance to one, or small radii would lie on few circles.
-        const bool upper = (u[0] >> 63) != 0;
-        const double distance = (static_cast<double>(upper ? ~u[0] : u[0]) + 0.5) * 0x1p-64;
-        const double logarithm = upper ? std::log1p(-distance) : std::log(distance);
+        // one it is taken from its distance to one, or small radii would lie on few circles. Both
+        // are computed and one is selected.
+        const double below = (static_cast<double>(u[0]) + 0.5) * 0x1p-64;
+        const double above = (static_cast<double>(~u[0]) + 0.5) * 0x1p-64;
+        const double choices[2] = {std::log(below), std::log1p(-std::min(above, 0.5))};
+        const double upper = static_cast<double>(u[0] >> 63);
+        const double logarithm = choices[0] * (1.0 - upper) + choices[1] * upper;
         const double angle = 2.0 * std::numbers::pi * static_cast<double>(u[1] >> 11) * 0x1p-53;
         const double radius = std::sqrt(-2.0 * logarithm) * sigma;
         flood.high[i] = std::llround(radius * std::cos(angle));
@@ -136,6 +138,12 @@ Flood sample_flood(std::size_t n, double log_sigma) {
         }
     }
     return flood;
+}
+
+Flood sample_flood(std::size_t n, double log_sigma) {
+    Secret<std::uint64_t> uniform((n + 1) / 2 * 6);
+    system_random(uniform.data(), uniform.size() * sizeof(std::uint64_t));
+    return flood_from_uniform(uniform, log_sigma);
 }
 
 void add_flood(Polynomial& polynomial, std::span<const std::uint32_t> positions,

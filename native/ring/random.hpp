@@ -48,8 +48,11 @@ struct Flood {
 
 inline constexpr double kMaxLogFlood = 100.0;
 
-// Box-Muller on the operating system's randomness. log_sigma is from 0 to kMaxLogFlood, or
-// std::invalid_argument is thrown.
+// Box-Muller: two values for each six uniform words (radius, angle, and two low parts for each
+// value). log_sigma is from 0 to kMaxLogFlood, or std::invalid_argument is thrown.
+Flood flood_from_uniform(std::span<const std::uint64_t> uniform, double log_sigma);
+
+// At least n values from the operating system's randomness.
 Flood sample_flood(std::size_t n, double log_sigma);
 
 // Add value i to coefficient positions[i] of a polynomial in coefficient form.

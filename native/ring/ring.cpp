@@ -73,6 +73,22 @@ void Polynomial::multiply(const Polynomial& other) {
     }
 }
 
+void Polynomial::add_small(std::span<const std::int32_t> small) {
+    if (form_ != Form::kCoefficients || small.size() > degree()) {
+        throw std::invalid_argument("small numbers are added to at most N coefficients");
+    }
+    for (std::size_t i = 0; i < limbs_; ++i) {
+        const std::uint64_t q = ring_->modulus(i).value;
+        std::uint64_t* out = limb(i);
+        for (std::size_t j = 0; j < small.size(); ++j) {
+            const std::int64_t x = small[j];
+            const std::uint64_t residue =
+                static_cast<std::uint64_t>(x) + (q & static_cast<std::uint64_t>(x >> 63));
+            out[j] = reduce_once(out[j] + residue, q);
+        }
+    }
+}
+
 void Polynomial::truncate(std::size_t limbs) {
     if (limbs == 0 || limbs > limbs_) {
         throw std::invalid_argument("a polynomial can only lose limbs, and keeps one");
@@ -114,16 +130,7 @@ void Polynomial::divide_by_last() {
 
 Polynomial lift(const RingPointer& ring, std::size_t limbs, std::span<const std::int32_t> small) {
     Polynomial result(ring, limbs, Form::kCoefficients);
-    if (small.size() > ring->degree())
-        throw std::invalid_argument("more coefficients than the ring");
-    for (std::size_t i = 0; i < limbs; ++i) {
-        const std::uint64_t q = ring->modulus(i).value;
-        std::uint64_t* out = result.limb(i);
-        for (std::size_t j = 0; j < small.size(); ++j) {
-            const std::int64_t x = small[j];
-            out[j] = static_cast<std::uint64_t>(x) + (q & static_cast<std::uint64_t>(x >> 63));
-        }
-    }
+    result.add_small(small);
     return result;
 }
 

@@ -71,6 +71,9 @@ class Polynomial {
     // this *= other; both in values form. `other` may have more limbs.
     void multiply(const Polynomial& other);
 
+    // Add small signed numbers to the first coefficients, in constant time; in coefficient form.
+    void add_small(std::span<const std::int32_t> small);
+
     // Keep the first `limbs` residues: the same small polynomial, modulo a smaller product.
     void truncate(std::size_t limbs);
     // Divide by the last prime and round; one limb less. Rounding is to the nearest integer.
@@ -88,8 +91,7 @@ class Polynomial {
     Words words_;
 };
 
-// Lift small signed coefficients, at most N of them (the rest are zero), to residues; in constant
-// time.
+// Small signed coefficients, at most N of them (the rest are zero), as residues; in constant time.
 Polynomial lift(const RingPointer& ring, std::size_t limbs, std::span<const std::int32_t> small);
 
 }  // namespace strongroom::ring

@@ -8,6 +8,7 @@ bound instead: for terms in [-1, 1], P(|sum| > t sqrt(n)) <= 2 exp(-t^2 / 2), ex
 
 from __future__ import annotations
 
+import decimal
 import itertools
 import math
 from decimal import Decimal
@@ -262,3 +263,40 @@ def test_errors_of_two_draws_are_uncorrelated() -> None:
         for y in draws[:i]:
             # 66 pairs of sums of 65536 independent products: 66 * 6.4e-14.
             assert abs(x @ y) <= 7.5 * math.sqrt(2**16)
+
+
+def _flood_by_definition(words: list[int], log_sigma: float) -> tuple[int, list[tuple[float, int]]]:
+    """Box-Muller in 60 digits: the shift, and for each value its unrounded upper part and the sum
+    of its low parts."""
+    shift = max(0, math.ceil(log_sigma) - 40)
+    values = []
+    with decimal.localcontext() as context:
+        context.prec = 60
+        uniform = (decimal.Decimal(words[0]) + decimal.Decimal("0.5")) / 2**64
+        radius = (-2 * uniform.ln()).sqrt() * decimal.Decimal(2.0 ** (log_sigma - shift))
+        angle = 2 * math.pi * (words[1] >> 11) * 2.0**-53
+        for turn, low in ((math.cos(angle), words[2:4]), (math.sin(angle), words[4:6])):
+            total = sum(word & (1 << shift) - 1 for word in low)
+            values.append((float(radius * decimal.Decimal(turn)), total))
+    return shift, values
+
+
+@pytest.mark.parametrize("log_sigma", [0.0, 5.5, 39.0, 40.0, 46.25, 63.0, 100.0])
+@pytest.mark.parametrize(
+    "first",
+    [0, 1, 2**20, 2**53, 2**63 - 1, 2**63, 2**64 - 2**20, 2**64 - 2**11, 2**64 - 2, 2**64 - 1],
+)
+def test_floods_are_box_muller_of_their_words(first: int, log_sigma: float) -> None:
+    low = 2**64 - 1
+    for second, lows in ((0, [0] * 4), (2**61, [low] * 4), (2**62 + 12345, [low, 0, 1, low])):
+        words = [first, second, *lows]
+        shift, expected = _flood_by_definition(words, log_sigma)
+        its_shift, high, its_low = _native_testing.flood_from_uniform(
+            np.array(words, dtype=np.uint64), log_sigma
+        )
+        assert its_shift == shift
+        for value, rest, (upper, total) in zip(high, its_low, expected, strict=True):
+            carry, remainder = divmod(total, 1 << shift)
+            assert int(rest) == remainder
+            # Doubles carry 53 bits of the radius and of the turn.
+            assert abs(int(value) - carry - upper) <= 0.5 + abs(upper) * 2.0**-49 + 1e-9

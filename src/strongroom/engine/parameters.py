@@ -32,7 +32,8 @@ class Parameters:
 
     Raises:
         PolicyError: SR-PARAMETERS-INSECURE if the product of all primes exceeds the table
-            (Bossuat et al., IACR CiC 1(4), eprint 2024/463, table 5.2).
+            (Bossuat et al., IACR CiC 1(4), eprint 2024/463, table 5.2), or the table does not
+            have the ring degree.
         ValueError: the literal makes no sense.
     """
 
