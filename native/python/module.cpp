@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "ckks/evaluation.hpp"
+#include "ckks/inner_products.hpp"
 #include "python/arrays.hpp"
 #include "ring/bitpack.hpp"
 
@@ -302,6 +303,30 @@ void bind_ciphertexts(nb::module_& m) {
                 });
             },
             "parameters"_a, "limbs"_a, "seed"_a, "c0"_a, "positions"_a.none() = nb::none());
+    nb::class_<ckks::InnerProductWeights>(m, "InnerProductWeights")
+        .def(nb::init<ckks::Plaintext, std::size_t>(), "plaintext"_a, "length"_a, Unlocked());
+    m.def(
+        "inner_products",
+        [](const std::vector<const ckks::Ciphertext*>& inputs,
+           const std::vector<const ckks::InnerProductWeights*>& weights, PositionsView positions) {
+            return unlocked(
+                [&] { return ckks::inner_products(inputs, weights, span_of(positions)); });
+        },
+        "inputs"_a, "weights"_a, "positions"_a);
+    m.def(
+        "sanitised_inner_products",
+        [](const ckks::Parameters& parameters, const std::vector<const ckks::Ciphertext*>& inputs,
+           const std::vector<const ckks::InnerProductWeights*>& weights, PositionsView positions,
+           DoublesView constants, double scale, const ckks::PublicKey& key,
+           std::size_t sanitise_limbs, std::size_t response_limbs, double log_sigma) {
+            return unlocked([&] {
+                return ckks::sanitised_inner_products(
+                    parameters, inputs, weights, span_of(positions), span_of(constants), scale, key,
+                    {sanitise_limbs, response_limbs, log_sigma});
+            });
+        },
+        "parameters"_a, "inputs"_a, "weights"_a, "positions"_a, "constants"_a, "scale"_a, "key"_a,
+        "sanitise_limbs"_a, "response_limbs"_a, "log_sigma"_a);
     m.def(
         "packed_bytes",
         [](const ckks::Parameters& parameters, std::size_t limbs, std::size_t count) {

@@ -45,6 +45,7 @@ Words pointwise(const std::string& kernel, const std::string& operation, const W
     if (operation == "subtract") k.subtract(words.data(), a.data(), b.data(), n, m);
     if (operation == "multiply") k.multiply(words.data(), a.data(), b.data(), n, m);
     if (operation == "multiply_add") k.multiply_add(words.data(), a.data(), b.data(), n, m);
+    if (operation == "dot") words[0] = k.dot(a.data(), b.data(), n, m);
     if (operation == "subtract_reduced_scale") {
         const std::uint64_t w = words[0];
         k.subtract_reduced_scale(words.data(), a.data(), b.data(), n, w, ring::shoup_constant(w, m),

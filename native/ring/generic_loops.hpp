@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "ring/gaussian_table.hpp"
+#include "ring/modulus.hpp"
 
 namespace strongroom::ring {
 namespace {
@@ -62,6 +63,22 @@ inline void chacha20_generic(std::uint32_t* out, const std::uint32_t* key,
             for (std::size_t w = 0; w < 16; ++w) out[(done + i) * 16 + w] = x[w][i];
         }
     }
+}
+
+inline std::size_t accept_generic(std::uint64_t* out, std::size_t room, const std::uint32_t* words,
+                                  std::size_t count, const Modulus& m) {
+    const std::uint64_t mask = (std::uint64_t{1} << m.bits) - 1;
+    const std::size_t step = m.bits <= 32 ? 1 : 2;
+    std::size_t done = 0;
+    for (std::size_t w = 0; w + step <= count && done < room; w += step) {
+        std::uint64_t x = words[w];
+        if (step == 2) x |= static_cast<std::uint64_t>(words[w + 1]) << 32;
+        x &= mask;
+        // Written always and kept only if below q: the branch would be unpredictable.
+        out[done] = x;
+        done += x < m.value ? 1 : 0;
+    }
+    return done;
 }
 
 // Each word gives one sample: its lowest bit the sign, the other 63 bits the magnitude, which is

@@ -28,6 +28,9 @@ struct Kernel {
     // out += a b
     void (*multiply_add)(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b,
                          std::size_t n, const Modulus& m);
+    // sum of a[i] b[i] for any n up to 2^17
+    std::uint64_t (*dot)(const std::uint64_t* a, const std::uint64_t* b, std::size_t n,
+                         const Modulus& m);
     // out = (a - b) w, with the Shoup constant of w; b is any word below 2^52 and is reduced first.
     void (*subtract_reduced_scale)(std::uint64_t* out, const std::uint64_t* a,
                                    const std::uint64_t* b, std::size_t n, std::uint64_t w,
@@ -37,6 +40,11 @@ struct Kernel {
     // key: 8 words, nonce: 3 words.
     void (*chacha20)(std::uint32_t* out, const std::uint32_t* key, const std::uint32_t* nonce,
                      std::uint32_t counter, std::size_t blocks);
+    // Rejection sampling: of keystream words (pairs of them if bits is above 32), each cut to its
+    // lowest `bits` bits, those below q are written to out in order, at most `room` of them.
+    // Returns how many.
+    std::size_t (*accept)(std::uint64_t* out, std::size_t room, const std::uint32_t* words,
+                          std::size_t count, const Modulus& m);
     // Discrete Gaussian magnitudes and signs from uniform words, in constant time
     // (ring/gaussian_table.hpp).
     void (*gaussian)(std::int32_t* out, const std::uint64_t* uniform, std::size_t n);

@@ -247,6 +247,33 @@ void multiply_add(std::uint64_t* out, const std::uint64_t* a, const std::uint64_
     }
 }
 
+// The two 52-bit halves of products are summed apart; a lane takes 2^12 of them before it could
+// overflow.
+std::uint64_t dot(const std::uint64_t* a, const std::uint64_t* b, std::size_t n, const Modulus& m) {
+    constexpr std::size_t kRun = 8 * 4096;
+    uint128 sum = 0;
+    std::size_t i = 0;
+    while (i + 8 <= n) {
+        Vector low = _mm512_setzero_si512();
+        Vector high = _mm512_setzero_si512();
+        for (const std::size_t end = i + kRun; i + 8 <= n && i < end; i += 8) {
+            const Vector x = load(a + i);
+            const Vector y = load(b + i);
+            low = _mm512_madd52lo_epu64(low, x, y);
+            high = _mm512_madd52hi_epu64(high, x, y);
+        }
+        alignas(64) std::uint64_t lows[8];
+        alignas(64) std::uint64_t highs[8];
+        store(lows, low);
+        store(highs, high);
+        for (int lane = 0; lane < 8; ++lane) {
+            sum += (static_cast<uint128>(highs[lane]) << 52) + lows[lane];
+        }
+    }
+    for (; i < n; ++i) sum += static_cast<uint128>(a[i]) * b[i];
+    return reduce_wide(sum, m);
+}
+
 void subtract_reduced_scale(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b,
                             std::size_t n, std::uint64_t w, std::uint64_t w_shoup,
                             const Modulus& m) {
@@ -266,6 +293,27 @@ void subtract_reduced_scale(std::uint64_t* out, const std::uint64_t* a, const st
     }
 }
 
+std::size_t accept(std::uint64_t* out, std::size_t room, const std::uint32_t* words,
+                   std::size_t count, const Modulus& m) {
+    const Vector mask = broadcast((std::uint64_t{1} << m.bits) - 1);
+    const Vector q = broadcast(m.value);
+    const bool narrow = m.bits <= 32;
+    const std::size_t step = narrow ? 8 : 16;
+    std::size_t done = 0;
+    std::size_t w = 0;
+    for (; w + step <= count && done + 8 <= room; w += step) {
+        const Vector x = narrow ? _mm512_cvtepu32_epi64(_mm256_loadu_si256(
+                                      reinterpret_cast<const __m256i*>(words + w)))
+                                : _mm512_loadu_si512(words + w);
+        const Vector cut = _mm512_and_si512(x, mask);
+        const __mmask8 below = _mm512_cmplt_epu64_mask(cut, q);
+        // All eight are written; what is beyond the accepted ones is overwritten later.
+        store(out + done, _mm512_maskz_compress_epi64(below, cut));
+        done += static_cast<std::size_t>(__builtin_popcount(below));
+    }
+    return done + accept_generic(out + done, room - done, words + w, count - w, m);
+}
+
 }  // namespace
 
 const Kernel kAvx512IfmaKernel = {
@@ -276,8 +324,10 @@ const Kernel kAvx512IfmaKernel = {
     .subtract = subtract,
     .multiply = multiply,
     .multiply_add = multiply_add,
+    .dot = dot,
     .subtract_reduced_scale = subtract_reduced_scale,
     .chacha20 = chacha20_generic,
+    .accept = accept,
     .gaussian = gaussian_generic,
 };
 

@@ -75,6 +75,13 @@ void multiply_add(std::uint64_t* out, const std::uint64_t* a, const std::uint64_
     for (std::size_t i = 0; i < n; ++i) out[i] = add_mod(out[i], multiply_mod(a[i], b[i], m), m);
 }
 
+// Products are below 2^100, so 2^17 of them fit into 128 bits.
+std::uint64_t dot(const std::uint64_t* a, const std::uint64_t* b, std::size_t n, const Modulus& m) {
+    uint128 sum = 0;
+    for (std::size_t i = 0; i < n; ++i) sum += static_cast<uint128>(a[i]) * b[i];
+    return reduce_wide(sum, m);
+}
+
 void subtract_reduced_scale(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b,
                             std::size_t n, std::uint64_t w, std::uint64_t w_shoup,
                             const Modulus& m) {
@@ -94,8 +101,10 @@ const Kernel kPortableKernel = {
     .subtract = subtract,
     .multiply = multiply,
     .multiply_add = multiply_add,
+    .dot = dot,
     .subtract_reduced_scale = subtract_reduced_scale,
     .chacha20 = chacha20_generic,
+    .accept = accept_generic,
     .gaussian = gaussian_generic,
 };
 

@@ -68,6 +68,13 @@ inline std::uint64_t reduce_any(std::uint64_t x, const Modulus& m) {
     return add_mod(high, reduce_word(x & 0xffffffff, m), m);
 }
 
+// x mod q for 128 bits.
+inline std::uint64_t reduce_wide(uint128 x, const Modulus& m) {
+    const std::uint64_t two_64 = multiply_mod(m.two_32, m.two_32, m);
+    const std::uint64_t high = reduce_any(static_cast<std::uint64_t>(x >> 64), m);
+    return add_mod(multiply_mod(high, two_64, m), reduce_any(static_cast<std::uint64_t>(x), m), m);
+}
+
 // Shoup's constant for a fixed factor w: floor(w 2^64 / q). Its upper 52 bits are
 // floor(w 2^52 / q), which is what the 52-bit lanes need.
 inline std::uint64_t shoup_constant(std::uint64_t w, const Modulus& m) {

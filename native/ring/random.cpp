@@ -57,25 +57,16 @@ Polynomial expand_uniform(const RingPointer& ring, std::size_t limbs, const Seed
     std::memcpy(key, seed.data(), sizeof key);
     constexpr std::size_t kBlocks = 64;
     std::uint32_t words[16 * kBlocks];
+    const std::size_t n = ring->degree();
     for (std::size_t i = 0; i < limbs; ++i) {
-        const Modulus& m = ring->modulus(i);
-        const std::uint64_t mask = (std::uint64_t{1} << m.bits) - 1;
         const std::uint32_t nonce[3] = {static_cast<std::uint32_t>(purpose),
                                         static_cast<std::uint32_t>(i), 0};
         std::uint64_t* out = result.limb(i);
-        const std::size_t n = ring->degree();
         std::size_t done = 0;
         for (std::uint32_t counter = 0; done < n; counter += kBlocks) {
             ring->kernel().chacha20(words, key, nonce, counter, kBlocks);
-            const std::size_t step = m.bits <= 32 ? 1 : 2;
-            for (std::size_t w = 0; w < 16 * kBlocks && done < n; w += step) {
-                std::uint64_t x = words[w];
-                if (step == 2) x |= static_cast<std::uint64_t>(words[w + 1]) << 32;
-                x &= mask;
-                // Written always and kept only if below q: the branch would be unpredictable.
-                out[done] = x;
-                done += x < m.value ? 1 : 0;
-            }
+            done +=
+                ring->kernel().accept(out + done, n - done, words, 16 * kBlocks, ring->modulus(i));
         }
     }
     return result;

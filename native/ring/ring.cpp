@@ -73,6 +73,17 @@ void Polynomial::multiply(const Polynomial& other) {
     }
 }
 
+void Polynomial::multiply_add(const Polynomial& a, const Polynomial& b) {
+    require_like(a);
+    if (ring_ != b.ring_ || form_ != Form::kValues || b.form_ != Form::kValues ||
+        b.limbs_ < limbs_) {
+        throw std::invalid_argument("only values over the same ring and level multiply");
+    }
+    for (std::size_t i = 0; i < limbs_; ++i) {
+        ring_->kernel().multiply_add(limb(i), a.limb(i), b.limb(i), degree(), ring_->modulus(i));
+    }
+}
+
 void Polynomial::add_small(std::span<const std::int32_t> small) {
     if (form_ != Form::kCoefficients || small.size() > degree()) {
         throw std::invalid_argument("small numbers are added to at most N coefficients");

@@ -70,6 +70,8 @@ class Polynomial {
     void subtract(const Polynomial& other);
     // this *= other; both in values form. `other` may have more limbs.
     void multiply(const Polynomial& other);
+    // this += a b; all in values form, `a` of the same number of limbs, `b` of no fewer.
+    void multiply_add(const Polynomial& a, const Polynomial& b);
 
     // Add small signed numbers to the first coefficients, in constant time; in coefficient form.
     void add_small(std::span<const std::int32_t> small);

@@ -91,6 +91,27 @@ class Ciphertext:
         positions: NDArray[np.uint32] | None = None,
     ) -> Ciphertext: ...
 
+@final
+class InnerProductWeights:
+    def __init__(self, plaintext: Plaintext, length: int) -> None: ...
+
+def inner_products(
+    inputs: list[Ciphertext],
+    weights: list[InnerProductWeights],
+    positions: NDArray[np.uint32],
+) -> Ciphertext: ...
+def sanitised_inner_products(
+    parameters: Parameters,
+    inputs: list[Ciphertext],
+    weights: list[InnerProductWeights],
+    positions: NDArray[np.uint32],
+    constants: NDArray[np.float64],
+    scale: float,
+    key: PublicKey,
+    sanitise_limbs: int,
+    response_limbs: int,
+    log_sigma: float,
+) -> Ciphertext: ...
 def packed_bytes(parameters: Parameters, limbs: int, count: int) -> int: ...
 def encode_coefficients(
     parameters: Parameters, values: NDArray[np.float64], scale: float, limbs: int

@@ -241,13 +241,13 @@ def times_weights(values: Integers, weights: Integers) -> Integers:
 
 @contextmanager
 def server_without(*protections_off: str) -> Iterator[list[Ciphertext]]:
-    """Take parts of `engine.sanitise` away: "re-randomising", "flooding".
+    """Take parts of sanitising away: "re-randomising", "flooding". The server then computes whole
+    products, as textbooks do, and not only the declared coefficients.
 
     Yields:
         The results that came to be sanitised, as they were before.
     """
     seen: list[Ciphertext] = []
-    genuine = engine.sanitise
     generator = np.random.default_rng(5)
 
     def weakened(
@@ -256,14 +256,34 @@ def server_without(*protections_off: str) -> Iterator[list[Ciphertext]]:
         positions: NDArray[np.uint32],
         log_sigma: float,
     ) -> Ciphertext:
-        seen.append(ciphertext)
         if "re-randomising" not in protections_off:
-            return genuine(ciphertext, key, positions, 0.0)
+            return engine.sanitise(ciphertext, key, positions, 0.0)
         if "flooding" in protections_off:
             return ciphertext
         flood = generator.normal(size=len(positions)) * 2.0**log_sigma
         return engine.add_at(ciphertext, positions, flood / float(ciphertext.scale))
 
+    def response(
+        inputs: list[Ciphertext],
+        weights: list[engine.InnerProductWeights],
+        positions: NDArray[np.uint32],
+        constants: Table,
+        key: engine.PublicKey,
+        finishing: engine.Finishing,
+    ) -> Ciphertext:
+        everything = np.arange(inputs[0].parameters.ring_degree, dtype=np.uint32)
+        result = engine.inner_products(inputs, weights, everything)
+        result = rescaled(engine.add_at(result, positions, constants), finishing.sanitise_limbs)
+        seen.append(result)
+        result = weakened(result, key, positions, finishing.log_sigma)
+        return rescaled(result, finishing.response_limbs)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "sanitise", weakened)
+        patch.setattr(engine, "sanitised_inner_products", response)
         yield seen
+
+
+def rescaled(ciphertext: Ciphertext, limbs: int) -> Ciphertext:
+    """Rescaled to a number of primes, which it may have already."""
+    drop = ciphertext.limbs - limbs
+    return engine.rescale(ciphertext, drop) if drop else ciphertext

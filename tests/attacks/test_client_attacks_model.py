@@ -100,7 +100,7 @@ def test_unsanitised_noise_of_one_query_reveals_every_weight() -> None:
     assert baseline(attacker, answers) > 0.5
     attacker, answers = attack("nothing dropped after", 1, "flooding", "re-randomising")
     found = estimate(attacker, answers, with_noise=True)
-    assert relative_error(attacker.target, found) < 0.1
+    assert relative_error(attacker.target, found) < 0.25
     assert baseline(attacker, answers) > 0.5
 
 

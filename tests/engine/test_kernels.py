@@ -104,6 +104,7 @@ def exact(
         "subtract": lambda: x - y,
         "multiply": lambda: x * y,
         "multiply_add": lambda: o + x * y,
+        "dot": lambda: np.concatenate([[np.dot(x, y)], o[1:]]),
         "subtract_reduced_scale": lambda: (x - y) * o[0],
     }[operation]()
     return (result % prime).tolist()
@@ -111,7 +112,8 @@ def exact(
 
 @together
 @pytest.mark.parametrize(
-    "operation", ["add", "subtract", "multiply", "multiply_add", "subtract_reduced_scale"]
+    "operation",
+    ["add", "subtract", "multiply", "multiply_add", "dot", "subtract_reduced_scale"],
 )
 def test_pointwise_operations_agree_on_every_pair_of_extremes(
     kernels: tuple[str, ...], operation: str
@@ -162,7 +164,14 @@ def test_pointwise_operations_agree_at_every_ring_degree(
     generator = np.random.default_rng(degree)
     for prime in (edge_primes(degree)[0], edge_primes(degree)[-1]):
         out, a, b = (generator.integers(0, prime, degree, dtype=np.uint64) for _ in range(3))
-        for operation in ("add", "subtract", "multiply", "multiply_add", "subtract_reduced_scale"):
+        for operation in (
+            "add",
+            "subtract",
+            "multiply",
+            "multiply_add",
+            "dot",
+            "subtract_reduced_scale",
+        ):
             results = [_native_testing.pointwise(k, operation, out, a, b, prime) for k in kernels]
             assert agreed(results).tolist() == exact(operation, out, a, b, prime)
 

@@ -32,8 +32,8 @@ class UnitTimes:
     Attributes:
         open_key: the server reads and expands a public key.
         open_input: the server reads one ciphertext of a request.
-        multiply: one product with weights, and its place in a sum.
-        finish: bias, rescaling, sanitising and writing of one result.
+        multiply: the products of one more chunk of columns in a result.
+        result: one result of one chunk, sanitised and written.
         encrypt: the client encodes, encrypts and writes one ciphertext.
         write_key: the client writes its public key.
         decrypt: the client reads and decrypts one result.
@@ -42,7 +42,7 @@ class UnitTimes:
     open_key: float
     open_input: float
     multiply: float
-    finish: float
+    result: float
     encrypt: float
     write_key: float
     decrypt: float
@@ -58,26 +58,23 @@ def unit_times(parameters: Parameters, limbs: Limbs) -> UnitTimes:
     scale = Fraction(2) ** int(log_scale)
     secret = engine.SecretKey.generate(parameters)
     key = secret.public_key(limbs.sanitise)
-    weights = engine.prepare(engine.encode_coefficients(parameters, values, scale, limbs.input))
+    weights = engine.InnerProductWeights.encode(parameters, values, scale, limbs.input)
+    finishing = engine.Finishing(limbs.sanitise, limbs.response, 40.0)
 
     def encrypt() -> bytes:
         plaintext = engine.encode_coefficients(parameters, values, scale, limbs.input)
         return engine.ciphertext_to_bytes(secret.encrypt(plaintext))
 
-    def finish() -> bytes:
-        result = engine.add_at(product, declared, values[:8])
-        if limbs.sanitise < limbs.input:
-            result = engine.rescale(result, limbs.input - limbs.sanitise)
-        result = engine.sanitise(result, key, declared, 40.0)
-        if limbs.response < limbs.sanitise:
-            result = engine.rescale(result, limbs.sanitise - limbs.response)
-        return engine.ciphertext_to_bytes(result, declared)
+    def result() -> bytes:
+        made = engine.sanitised_inner_products(
+            [opened], [weights], declared, values[:8], key, finishing
+        )
+        return engine.ciphertext_to_bytes(made, declared)
 
     request = encrypt()
     written_key = engine.public_key_to_bytes(key)
     opened = engine.ciphertext_from_bytes(parameters, request, limbs=limbs.input)
-    product = engine.multiply_plain(opened, weights)
-    response = finish()
+    response = result()
 
     def decrypt() -> None:
         result = engine.ciphertext_from_bytes(
@@ -92,8 +89,8 @@ def unit_times(parameters: Parameters, limbs: Limbs) -> UnitTimes:
         open_input=_milliseconds(
             lambda: engine.ciphertext_from_bytes(parameters, request, limbs=limbs.input)
         ),
-        multiply=_milliseconds(lambda: engine.multiply_plain(opened, weights)),
-        finish=_milliseconds(finish),
+        multiply=_milliseconds(lambda: engine.inner_products([opened], [weights], declared)),
+        result=_milliseconds(result),
         encrypt=_milliseconds(encrypt),
         write_key=_milliseconds(lambda: engine.public_key_to_bytes(key)),
         decrypt=_milliseconds(decrypt),
@@ -103,7 +100,7 @@ def unit_times(parameters: Parameters, limbs: Limbs) -> UnitTimes:
 def server_milliseconds(times: UnitTimes, packing: LinearPacking, blocks: int = 1) -> float:
     """Engine time of a server for a request of some blocks of rows."""
     per_block = packing.column_chunks * times.open_input + packing.groups * (
-        packing.column_chunks * times.multiply + times.finish
+        (packing.column_chunks - 1) * times.multiply + times.result
     )
     return times.open_key + blocks * per_block
 

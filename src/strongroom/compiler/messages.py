@@ -68,10 +68,12 @@ class MessageSizes:
 
     def request_ciphertext(self, rows: int) -> int:
         """One ciphertext of a block of some rows."""
-        positions = self.packing.request_positions(rows)
-        count = self.parameters.ring_degree if positions is None else len(positions)
         return ciphertext_bytes(
-            self.parameters, self.limbs.input, count, seeded=True, scale=self.input_scale
+            self.parameters,
+            self.limbs.input,
+            self.packing.request_count(rows),
+            seeded=True,
+            scale=self.input_scale,
         )
 
     def response_ciphertext(self, rows: int, group: int) -> int:

@@ -14,6 +14,7 @@ more outputs than fit makes several results from the same ciphertexts.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,23 +90,47 @@ class LinearPacking:
         blocks[:, d - part.shape[1] :] = part[:, ::-1]
         return blocks.ravel()
 
-    def request_positions(self, rows: int) -> NDArray[np.uint32] | None:
-        """The coefficients of c0 that the inner products of some rows touch, ascending; None if
-        that is all of them. The others need not travel.
+    def request_count(self, rows: int) -> int:
+        """How many coefficients of c0 the inner products of some rows read.
 
         Inner product r B + c d + d - 1 reads the g d coefficients up to it, so all of them
         together read one run, from g - 1 rows' widths before the first block.
         """
-        d, g = self.chunk_columns, self.outputs_per_ciphertext
-        count = (rows - 1) * self.block + (2 * g - 1) * d
-        if count >= self.ring_degree:
-            return None
-        run = np.arange(count) - (g - 1) * d
-        return np.sort(run % self.ring_degree).astype(np.uint32)
+        run = (rows - 1) * self.block + (2 * self.outputs_per_ciphertext - 1) * self.chunk_columns
+        return min(run, self.ring_degree)
+
+    def request_positions(self, rows: int) -> NDArray[np.uint32] | None:
+        """Those coefficients, ascending, read-only; None if they are all. The others need not
+        travel."""
+        return _request_positions(self, rows)
 
     def result_positions(self, rows: int, group: int) -> NDArray[np.uint32]:
-        """The declared coefficients of one result, row by row, shape (rows * outputs,)."""
-        d = self.chunk_columns
-        outputs = np.arange(self.group_outputs(group)) * d + d - 1
-        starts = np.arange(rows)[:, None] * self.block
-        return (starts + outputs).ravel().astype(np.uint32)
+        """The declared coefficients of one result, row by row, shape (rows * outputs,),
+        read-only."""
+        return _result_positions(self, rows, group)
+
+
+# A server asks for the same few over and over, and making one costs as much as a transform.
+
+
+@lru_cache(maxsize=128)
+def _request_positions(packing: LinearPacking, rows: int) -> NDArray[np.uint32] | None:
+    count = packing.request_count(rows)
+    if count == packing.ring_degree:
+        return None
+    run = np.arange(count) - (packing.outputs_per_ciphertext - 1) * packing.chunk_columns
+    return _read_only(np.sort(run % packing.ring_degree))
+
+
+@lru_cache(maxsize=128)
+def _result_positions(packing: LinearPacking, rows: int, group: int) -> NDArray[np.uint32]:
+    d = packing.chunk_columns
+    outputs = np.arange(packing.group_outputs(group)) * d + d - 1
+    starts = np.arange(rows)[:, None] * packing.block
+    return _read_only((starts + outputs).ravel())
+
+
+def _read_only(positions: NDArray[np.intp]) -> NDArray[np.uint32]:
+    result = positions.astype(np.uint32)
+    result.flags.writeable = False
+    return result

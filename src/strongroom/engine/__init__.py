@@ -17,6 +17,12 @@ from strongroom.engine.evaluation import (
     sanitise,
     truncate,
 )
+from strongroom.engine.inner_products import (
+    Finishing,
+    InnerProductWeights,
+    inner_products,
+    sanitised_inner_products,
+)
 from strongroom.engine.keys import PublicKey, SecretKey
 from strongroom.engine.parameters import Parameters, available_kernels, largest_log_modulus
 from strongroom.engine.serialisation import (
@@ -32,6 +38,8 @@ __all__ = [
     "CATALOGUE",
     "CatalogueEntry",
     "Ciphertext",
+    "Finishing",
+    "InnerProductWeights",
     "Parameters",
     "Plaintext",
     "PublicKey",
@@ -47,6 +55,7 @@ __all__ = [
     "decode",
     "encode_coefficients",
     "encode_slots",
+    "inner_products",
     "largest_log_modulus",
     "multiply_plain",
     "prepare",
@@ -55,6 +64,7 @@ __all__ = [
     "public_key_to_bytes",
     "rescale",
     "sanitise",
+    "sanitised_inner_products",
     "satisfying",
     "truncate",
 ]

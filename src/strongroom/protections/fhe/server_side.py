@@ -1,7 +1,8 @@
 """The server's side of a linear model: answers rows that it cannot read.
 
 What it handles is ciphertexts and a public key. It holds the weights, and its answers say nothing
-of them but the scores: every result is sanitised before it leaves (`engine.sanitise`).
+of them but the scores: every result is sanitised before it leaves
+(`engine.sanitised_inner_products`).
 """
 
 from __future__ import annotations
@@ -10,16 +11,22 @@ import numpy as np
 
 from strongroom import engine
 from strongroom.compiler.linear import ScaledAffine
-from strongroom.engine import Ciphertext, Plaintext, PublicKey
+from strongroom.engine import Ciphertext, Finishing, InnerProductWeights, PublicKey
 from strongroom.protections.fhe import wire
 from strongroom.protections.fhe.circuit import LinearCircuit
+from strongroom.protections.fhe.key_cache import KeyCache
 
 
 class LinearServer:
-    """A linear model ready to answer. Immutable; safe from several threads."""
+    """A linear model ready to answer. Answers depend on nothing but the request; safe from several
+    threads."""
 
     def __init__(self, circuit: LinearCircuit, model: ScaledAffine) -> None:
         self._circuit = circuit
+        self._keys = KeyCache(circuit.parameters, circuit.limbs.sanitise)
+        self._finishing = Finishing(
+            circuit.limbs.sanitise, circuit.limbs.response, circuit.layout.flooding_log_sigma
+        )
         packing = circuit.packing
         together = packing.outputs_per_ciphertext
         self._group_bias = [
@@ -42,11 +49,7 @@ class LinearServer:
             view, wire.REQUEST, circuit.binding, circuit.rows_per_request
         )
         wire.require_size(view, circuit.sizes.request(envelope.rows))
-        key = engine.public_key_from_bytes(
-            circuit.parameters,
-            body[: circuit.sizes.public_key],
-            limbs=circuit.limbs.sanitise,
-        )
+        key = self._keys.read(body[: circuit.sizes.public_key])
         body = body[circuit.sizes.public_key :]
         parts = [envelope.to_bytes(wire.RESPONSE, circuit.binding)]
         for block in wire.blocks(circuit.sizes, envelope.rows):
@@ -75,27 +78,21 @@ class LinearServer:
         return inputs, body
 
     def _result(self, inputs: list[Ciphertext], key: PublicKey, rows: int, group: int) -> bytes:
-        """Inner products, bias, rescaling, sanitising, rescaling: one group of outputs."""
-        circuit = self._circuit
-        limbs = circuit.limbs
-        declared = circuit.packing.result_positions(rows, group)
-        products = map(engine.multiply_plain, inputs, self._weights[group])
-        result = next(products)
-        for product in products:
-            result = engine.add(result, product)
-        result = engine.add_at(result, declared, np.tile(self._group_bias[group], rows))
-        if limbs.sanitise < limbs.input:
-            result = engine.rescale(result, limbs.input - limbs.sanitise)
-        result = engine.sanitise(result, key, declared, circuit.layout.flooding_log_sigma)
-        if limbs.response < limbs.sanitise:
-            result = engine.rescale(result, limbs.sanitise - limbs.response)
+        """One group of outputs of a block of rows."""
+        declared = self._circuit.packing.result_positions(rows, group)
+        result = engine.sanitised_inner_products(
+            inputs,
+            self._weights[group],
+            declared,
+            np.tile(self._group_bias[group], rows),
+            key,
+            self._finishing,
+        )
         return engine.ciphertext_to_bytes(result, declared)
 
-    def _encode_weights(self, model: ScaledAffine, group: int, chunk: int) -> Plaintext:
+    def _encode_weights(self, model: ScaledAffine, group: int, chunk: int) -> InnerProductWeights:
         circuit = self._circuit
         coefficients = circuit.packing.weight_coefficients(model.weights, group, chunk)
-        return engine.prepare(
-            engine.encode_coefficients(
-                circuit.parameters, coefficients, circuit.weight_scale, circuit.limbs.input
-            )
+        return InnerProductWeights.encode(
+            circuit.parameters, coefficients, circuit.weight_scale, circuit.limbs.input
         )
