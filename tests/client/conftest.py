@@ -84,13 +84,17 @@ def answer(content: bytes) -> bytes:
 class FakeProtection:
     name: str = "fhe"
     sides: list[FakeSide] = field(default_factory=list)
+    packages: list[str] = field(default_factory=list)
     problem: PolicyError | None = None
 
     def check(self, plan: Plan, policy: Policy) -> None:
         if self.problem is not None:
             raise self.problem
 
-    def open_client(self, plan: Plan, keys: KeyProvider, policy: Policy) -> FakeSide:
+    def open_client(
+        self, plan: Plan, keys: KeyProvider, policy: Policy, *, package: str
+    ) -> FakeSide:
+        self.packages.append(package)
         secret = keys.secret(plan.parameters)
         side = FakeSide(keys.store(plan.parameters, SECRET) if secret is None else secret)
         self.sides.append(side)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -36,6 +37,13 @@ def test_the_trusted_digest_is_accepted_and_nothing_is_pinned(
     with connect(trust=server.package.digest, keys=KeyStore.in_memory()) as client:  # type: ignore[attr-defined]
         assert client.package_digest == server.package.digest  # type: ignore[attr-defined]
     assert not home.exists()
+
+
+def test_requests_are_bound_to_the_package_that_was_verified(
+    connect: Connect, server: object, protection: Any
+) -> None:
+    with connect(trust="first-use"):
+        assert protection.packages == [server.package.digest]  # type: ignore[attr-defined]
 
 
 def test_a_package_can_be_trusted_itself(connect: Connect, server: object) -> None:
