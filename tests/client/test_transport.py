@@ -400,3 +400,10 @@ def test_token_and_rows_stay_out_of_texts_and_logs(
     )  # fmt: skip
     for canary in ("canary", "123456", "987654"):
         assert canary not in shown
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_timeout_that_makes_no_sense_is_refused(seconds: float) -> None:
+    with pytest.raises(StrongroomError) as refused:
+        Transport("http://127.0.0.1:1", token=None, ca=None, timeout_seconds=seconds)
+    assert refused.value.code == "SR-SERVER-CONFIG"

@@ -11,7 +11,13 @@ import typer
 from strongroom.cli import show
 from strongroom.cli.policy_options import JsonOption
 from strongroom.keys.store import KeyDescription, KeyStore
-from strongroom.server.tokens import TokenEntry, create_token, list_tokens, revoke_token
+from strongroom.server.tokens import (
+    TokenEntry,
+    create_token,
+    list_tokens,
+    revoke_token,
+    token_id,
+)
 
 app = typer.Typer(no_args_is_help=True, help="Keys of this machine's user, and tokens of a server.")
 token_app = typer.Typer(no_args_is_help=True, help="Tokens that let tenants use a server.")
@@ -86,7 +92,9 @@ def create_token_command(
     """Make a token for a tenant; it is shown this once, the file keeps a hash."""
     token = create_token(tokens, tenant)
     if as_json:
-        show.print_json({"tenant": tenant, "token": token, "tokens": str(tokens)})
+        show.print_json(
+            {"tenant": tenant, "token": token, "id": token_id(token), "tokens": str(tokens)}
+        )
     else:
         print(token)
 
@@ -107,12 +115,12 @@ def list_tokens_command(tokens: TokensOption, as_json: JsonOption = False) -> No
 
 @token_app.command("revoke")
 def revoke_token_command(
-    token_id: Annotated[str, typer.Argument(metavar="ID", help="As `keys token list` shows it.")],
+    identifier: Annotated[str, typer.Argument(metavar="ID", help="As `keys token list` shows it.")],
     tokens: TokensOption,
     as_json: JsonOption = False,
 ) -> None:
     """Revoke a token; a running server refuses it from its next request on."""
-    entry = revoke_token(tokens, token_id)
+    entry = revoke_token(tokens, identifier)
     if as_json:
         show.print_json({"revoked": _token_object(entry)})
     else:

@@ -62,6 +62,11 @@ def protect_command(
             {"package": str(output), "digest": package.digest, "manifest": package.manifest}
         )
         return
+    parity = package.manifest.parity
+    print(
+        f"agreement with the plain model {parity.agreement:.2%} of {parity.rows} rows, "
+        f"largest score error {parity.max_score_error:.1e}"
+    )
     print(f"wrote {output}")
     print(f"digest {package.digest}")
     print("Give the digest to those who will ask the model; they pass it as --trust.")

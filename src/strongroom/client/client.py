@@ -129,10 +129,11 @@ class Client:
             self._digest = self._manifest.digest
             protection = protections.by_name(self.plan.protection)
             protection.check(self.plan, policy)
-            verifier.accept(self._digest)
             self._side: ClientSide[Any, Any] = protection.open_client(
                 self.plan, provider, policy, package=self._digest
             )
+            # Last, so that nothing is pinned that could not be used.
+            verifier.accept(self._digest)
         except BaseException:
             self.close()
             raise

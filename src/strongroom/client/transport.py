@@ -111,6 +111,12 @@ class Transport:
                 "the token holds white space or characters that no token has",
                 "Pass the token as the server's owner gave it, without quotes or line break",
             )
+        if not 0.0 < timeout_seconds < float("inf"):
+            raise ServerError(
+                "SR-SERVER-CONFIG",
+                f"timeout_seconds is {timeout_seconds:g}",
+                "Choose a number of seconds above 0",
+            )
         self._token = token
         self._timeout_seconds = timeout_seconds
         self._answered_before = False

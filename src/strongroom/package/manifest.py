@@ -146,8 +146,11 @@ def new_manifest(
         at_name = any(f"`$.{field}`" in str(error) for field in ("name", "version", "release"))
         raise PackageError(
             "SR-PACKAGE-NAME" if at_name else "SR-PLAN-INVALID",
-            f"the package can't be described: {_one_line(error)}",
-            "Use letters, digits, '.', '_' and '-', and a release counter from 1"
+            f"name {name[:100]!a}, version {version[:64]!a} or release {release} can't be used"
+            if at_name
+            else f"the package can't be described: {_one_line(error)}",
+            "Begin with a letter or digit, go on with letters, digits, '.', '_' and '-', and count "
+            "releases from 1"
             if at_name
             else "",
         ) from error

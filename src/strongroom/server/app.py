@@ -182,10 +182,12 @@ class _Service:
         scheme, _, token = (_single(request, "authorization") or "").partition(" ")
         tenant = self._tokens.tenant(token.strip())
         if scheme.lower() != "bearer" or tenant is None:
+            _log.info("token refused", extra={"path": request.url.path})
             raise ServerError(
                 "SR-SERVER-TOKEN",
                 "the token is missing, unknown or revoked",
-                "Send the header Authorization: Bearer with a token of this server",
+                "Send the header Authorization: Bearer with a token of this server; the command "
+                "line takes it from --token-file or STRONGROOM_TOKEN",
                 http_status=401,
             )
         return tenant

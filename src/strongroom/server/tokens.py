@@ -83,6 +83,11 @@ def create_token(path: str | Path, tenant: str) -> str:
     return token
 
 
+def token_id(token: str) -> str:
+    """The identifier under which a token is listed and revoked."""
+    return hashlib.sha256(token.encode()).hexdigest()[:_ID_DIGITS]
+
+
 def revoke_token(path: str | Path, token_id: str) -> TokenEntry:
     """Remove a token by its id; a running server refuses it from its next request on.
 
