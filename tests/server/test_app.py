@@ -151,6 +151,14 @@ def test_without_a_token_no_model_is_looked_up(tmp_path: Path) -> None:
     assert asyncio.run(_refuse_to_look(app)) == [401] * 5
 
 
+def test_refused_tokens_leave_a_trace_without_the_token(server, eventually) -> None:
+    before = server.log().count('"token refused"')
+    with httpx.Client(base_url=server.url, verify=False) as stranger:
+        stranger.get("/v2/models/obedient", headers={"authorization": "Bearer canary-guess"})
+    eventually(lambda: server.log().count('"token refused"') == before + 1)
+    assert "canary-guess" not in server.log()
+
+
 def test_an_unknown_model_is_named_to_those_who_have_a_token(server) -> None:
     assert _error(server.client.get("/v2/models/unheard-of")) == (404, "SR-SERVER-MODEL")
     assert _error(server.call(b"x", "unheard-of")) == (404, "SR-SERVER-MODEL")

@@ -182,7 +182,7 @@ class _Service:
         scheme, _, token = (_single(request, "authorization") or "").partition(" ")
         tenant = self._tokens.tenant(token.strip())
         if scheme.lower() != "bearer" or tenant is None:
-            _log.info("token refused", extra={"path": request.url.path})
+            _log.info("token refused")
             raise ServerError(
                 "SR-SERVER-TOKEN",
                 "the token is missing, unknown or revoked",
