@@ -49,7 +49,7 @@ def test_no_score_overflows_when_every_column_is_at_the_headroom(exchange: Excha
 @pytest.mark.parametrize("times", [-8.001, 8.001, 1e300, -1e300])
 def test_rows_that_could_overflow_are_refused_by_place(exchange: Exchange, times: float) -> None:
     row = row_at(exchange, times)
-    with pytest.raises(InputError, match=r"row 0, column 7 is more than 8 times") as caught:
+    with pytest.raises(InputError, match=r"row 0, column 7 is more than 8 half widths") as caught:
         exchange.client.encode(row)
     assert caught.value.code == "SR-INPUT-RANGE"
     assert f"{row[0, 7]:g}" not in str(caught.value)

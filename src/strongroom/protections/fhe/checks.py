@@ -6,8 +6,8 @@
 3. Inputs and answers are hidden from the server, by the statement; and every other field of the
    statement that follows from the plan says what follows from it.
 4. The decryption flooding is at least what the client's own policy asks for, by the client's own
-   arithmetic, so that answers may be published. Both floods follow from public
-   numbers alone, for any weights whose scores fit the plan's scale.
+   arithmetic, so that answers may be published. Both floods follow from public numbers alone, for
+   any weights whose scores fit the plan's scale.
 5. The server's flooding is at least what the statement claims.
 
 The weights are the owner's to protect: a client does not demand that they be hidden from itself.

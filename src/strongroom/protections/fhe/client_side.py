@@ -144,8 +144,8 @@ class LinearClient:
             row, column = np.argwhere(z > headroom)[0]
             raise InputError(
                 "SR-INPUT-RANGE",
-                f"row {row}, {self._column(column)} is more than {headroom:g} times outside the "
-                "range of the sample that the model was protected with",
+                f"row {row}, {self._column(column)} is more than {headroom:g} half widths from the "
+                "centre of what the model was planned for, and a score could overflow",
                 "Check the units of the value, or have the model protected with a wider sample",
             )
         if (z > FAR_OUTSIDE).any():
@@ -153,7 +153,8 @@ class LinearClient:
             row, column = np.argwhere(z > FAR_OUTSIDE)[0]
             warnings.warn(
                 f"{int(far.sum())} of {len(z)} rows lie far outside the sample's range, the first "
-                f"at row {row}, {self._column(column)}: the answer may be less precise",
+                f"at row {row}, {self._column(column)}: the model extrapolates there, and the "
+                "answer may be less precise",
                 InputRangeWarning,
                 stacklevel=2,
             )
