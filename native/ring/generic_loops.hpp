@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "ring/automorphism.hpp"
 #include "ring/gaussian_table.hpp"
 #include "ring/modulus.hpp"
 
@@ -79,6 +80,28 @@ inline std::size_t accept_generic(std::uint64_t* out, std::size_t room, const st
         done += x < m.value ? 1 : 0;
     }
     return done;
+}
+
+inline void permute_generic(std::uint64_t* out, const std::uint64_t* a,
+                            const Automorphism& automorphism) {
+    for (std::size_t block = 0; block < automorphism.source.size(); ++block) {
+        const std::uint32_t source = automorphism.source[block];
+        const std::uint64_t* from = a + 8 * (source >> 3);
+        const std::uint64_t* lane = automorphism.lanes[source & 7].data();
+        for (std::size_t i = 0; i < 8; ++i) out[8 * block + i] = from[lane[i]];
+    }
+}
+
+inline void reduce_integers_generic(std::uint64_t* out, const std::int64_t* x, std::size_t n,
+                                    const Modulus& m) {
+    for (std::size_t i = 0; i < n; ++i) {
+        const std::int64_t sign = x[i] >> 63;
+        const std::uint64_t magnitude =
+            reduce_any(static_cast<std::uint64_t>((x[i] ^ sign) - sign), m);
+        const std::uint64_t negative = reduce_once(m.value - magnitude, m.value);
+        const auto mask = static_cast<std::uint64_t>(sign);
+        out[i] = (magnitude & ~mask) | (negative & mask);
+    }
 }
 
 // Each word gives one sample: its lowest bit the sign, the other 63 bits the magnitude, which is

@@ -16,6 +16,11 @@ std::vector<const Kernel*> runnable() {
         kernels.push_back(&kAvx512IfmaKernel);
     }
 #endif
+#if defined(STRONGROOM_WITH_AVX2)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+        kernels.push_back(&kAvx2Kernel);
+    }
+#endif
     kernels.push_back(&kPortableKernel);
     return kernels;
 }

@@ -6,12 +6,17 @@
 #include <string_view>
 #include <vector>
 
+#include "ring/automorphism.hpp"
+#include "ring/embedding_table.hpp"
 #include "ring/ntt_table.hpp"
 
 namespace strongroom::ring {
 
-// Vectors are of `n` words, a multiple of 8, in any alignment; outputs may be inputs. Values are
-// fully reduced (below q) on entry and on return unless a line says otherwise.
+inline constexpr std::size_t kMostCombined = 8;
+
+// Vectors are of `n` words, a multiple of 8, in any alignment. Values are
+// fully reduced (below q) on entry and on return unless a line says otherwise. Outputs may be
+// inputs unless a line says otherwise.
 struct Kernel {
     std::string_view name;
 
@@ -31,10 +36,28 @@ struct Kernel {
     // sum of a[i] b[i] for any n up to 2^17
     std::uint64_t (*dot)(const std::uint64_t* a, const std::uint64_t* b, std::size_t n,
                          const Modulus& m);
+    // out = sum of a[t] b[t] for t below `count`, at least 1 and at most 2^12.
+    void (*sum_products)(std::uint64_t* out, const std::uint64_t* const* a,
+                         const std::uint64_t* const* b, std::size_t count, std::size_t n,
+                         const Modulus& m);
+    // out = sum of x[t] factors[t] / 2^52 + offset, for t below `count`, 1 to kMostCombined. The x
+    // are any words below 2^50; factors, residues of numbers times 2^52.
+    void (*combine)(std::uint64_t* out, const std::uint64_t* const* x, const std::uint64_t* factors,
+                    std::size_t count, std::uint64_t offset, std::size_t n, const Modulus& m);
+    // out = a permuted by an automorphism (ring/automorphism.hpp); out is not a.
+    void (*permute)(std::uint64_t* out, const std::uint64_t* a, const Automorphism& automorphism);
     // out = (a - b) w, with the Shoup constant of w; b is any word below 2^52 and is reduced first.
     void (*subtract_reduced_scale)(std::uint64_t* out, const std::uint64_t* a,
                                    const std::uint64_t* b, std::size_t n, std::uint64_t w,
                                    std::uint64_t w_shoup, const Modulus& m);
+
+    // out = x mod q for signed integers.
+    void (*reduce_integers)(std::uint64_t* out, const std::int64_t* x, std::size_t n,
+                            const Modulus& m);
+    // The butterflies of the canonical embedding on N/2 complex numbers, in place
+    // (ring/embedding_table.hpp).
+    void (*coefficients_to_slots)(double* real, double* imaginary, const EmbeddingTable& table);
+    void (*slots_to_coefficients)(double* real, double* imaginary, const EmbeddingTable& table);
 
     // Keystream of ChaCha20 (RFC 8439): `blocks` blocks of 16 words, from block `counter` on.
     // key: 8 words, nonce: 3 words.
@@ -51,6 +74,9 @@ struct Kernel {
 };
 
 extern const Kernel kPortableKernel;
+#if defined(STRONGROOM_WITH_AVX2)
+extern const Kernel kAvx2Kernel;
+#endif
 #if defined(STRONGROOM_WITH_AVX512IFMA)
 extern const Kernel kAvx512IfmaKernel;
 #endif

@@ -4,6 +4,7 @@
 // the high half of x w', and x w - quotient q, taken modulo 2^52, is below 2q for any x < 2^52.
 #include <immintrin.h>
 
+#include "ring/embedding_loops.hpp"
 #include "ring/generic_loops.hpp"
 #include "ring/kernel.hpp"
 
@@ -29,9 +30,10 @@ inline Vector reduce_once(Vector x, Vector q) {
 }
 
 struct Constants {
-    Vector q, two_q, zero, mask;
+    Vector q, minus_q, two_q, zero, mask;
     explicit Constants(const Modulus& m)
         : q(broadcast(m.value)),
+          minus_q(broadcast((std::uint64_t{1} << 52) - m.value)),
           two_q(broadcast(2 * m.value)),
           zero(_mm512_setzero_si512()),
           mask(broadcast((std::uint64_t{1} << 52) - 1)) {}
@@ -41,24 +43,7 @@ struct Constants {
 inline Vector multiply_lazy(Vector x, Vector w, Vector w52, const Constants& c) {
     const Vector quotient = _mm512_madd52hi_epu64(c.zero, x, w52);
     const Vector low = _mm512_madd52lo_epu64(c.zero, x, w);
-    const Vector product = _mm512_madd52lo_epu64(c.zero, quotient, c.q);
-    return _mm512_and_si512(_mm512_sub_epi64(low, product), c.mask);
-}
-
-inline void forward_butterfly(Vector& upper, Vector& lower, Vector w, Vector w52,
-                              const Constants& c) {
-    const Vector u = reduce_once(upper, c.two_q);
-    const Vector v = multiply_lazy(lower, w, w52, c);
-    upper = _mm512_add_epi64(u, v);
-    lower = _mm512_add_epi64(_mm512_sub_epi64(u, v), c.two_q);
-}
-
-inline void inverse_butterfly(Vector& upper, Vector& lower, Vector w, Vector w52,
-                              const Constants& c) {
-    const Vector u = upper;
-    const Vector v = lower;
-    upper = reduce_once(_mm512_add_epi64(u, v), c.two_q);
-    lower = multiply_lazy(_mm512_add_epi64(_mm512_sub_epi64(u, v), c.two_q), w, w52, c);
+    return _mm512_and_si512(_mm512_madd52lo_epu64(low, quotient, c.minus_q), c.mask);
 }
 
 // The last three stages have butterflies inside a vector. Sixteen values sit in two vectors, and
@@ -104,92 +89,331 @@ inline Vector to52(Vector shoup) {
     return _mm512_srli_epi64(shoup, 12);
 }
 
-void forward_ntt(std::uint64_t* x, const NttTable& table) {
-    if (table.degree < 16) return kPortableKernel.forward_ntt(x, table);
+// Transforms go through memory in passes of two stages each (radix 4), first over the whole vector,
+// and once a block fits the first cache, block after block to the end. A block is known by the
+// index r of the root that splits it; its halves are split by roots 2r and 2r + 1.
+//
+// Values may grow to 2^52. With q below 2^46 (kLazy) the forward transform never needs to reduce
+// between stages, since each adds less than 2q: fewer than 36q after the 17 stages of the largest
+// ring. Products are not cut to 52 bits then either: multiply-adds read the lowest 52 bits only, so
+// what is above them is cut once, at the end. Larger primes reduce every upper half to 2q (Harvey).
+constexpr std::size_t kCachedBlock = 2048;
+constexpr std::uint64_t kLazyBound = std::uint64_t{1} << 46;
+
+struct Root {
+    Vector w, w52;
+    Root(const std::uint64_t* roots, const std::uint64_t* shoup, std::size_t i)
+        : w(broadcast(roots[i])), w52(broadcast(shoup[i] >> 12)) {}
+    Root(Vector its_w, Vector shoup) : w(its_w), w52(to52(shoup)) {}
+};
+
+// multiply_lazy, with any bits above the lowest 52 of argument and result.
+inline Vector multiply_uncut(Vector x, Vector w, Vector w52, const Constants& c) {
+    const Vector quotient = _mm512_madd52hi_epu64(c.zero, x, w52);
+    return _mm512_madd52lo_epu64(_mm512_madd52lo_epu64(c.zero, x, w), quotient, c.minus_q);
+}
+
+template <bool kLazy>
+inline void forward_butterfly(Vector& upper, Vector& lower, const Root& root, const Constants& c) {
+    const Vector u = kLazy ? upper : reduce_once(upper, c.two_q);
+    const Vector v = kLazy ? multiply_uncut(lower, root.w, root.w52, c)
+                           : multiply_lazy(lower, root.w, root.w52, c);
+    upper = _mm512_add_epi64(u, v);
+    lower = _mm512_sub_epi64(_mm512_add_epi64(u, c.two_q), v);
+}
+
+// Two stages on `blocks` neighbouring blocks of `length` values, of which the first has root `r`.
+template <bool kLazy>
+void forward_pass(std::uint64_t* x, std::size_t length, std::size_t r, std::size_t blocks,
+                  const NttTable& table) {
     const Constants c(table.modulus);
-    const Shuffles s;
-    const std::size_t n = table.degree;
     const std::uint64_t* roots = table.roots.data();
     const std::uint64_t* shoup = table.roots_shoup.data();
-    std::size_t m = 1;
-    for (std::size_t t = n / 2; t >= 8; t /= 2, m *= 2) {
-        for (std::size_t i = 0; i < m; ++i) {
-            const Vector w = broadcast(roots[m + i]);
-            const Vector w52 = broadcast(shoup[m + i] >> 12);
-            std::uint64_t* upper = x + 2 * i * t;
-            std::uint64_t* lower = upper + t;
-            for (std::size_t j = 0; j < t; j += 8) {
-                Vector u = load(upper + j);
-                Vector v = load(lower + j);
-                forward_butterfly(u, v, w, w52, c);
-                store(upper + j, u);
-                store(lower + j, v);
-            }
+    const std::size_t quarter = length / 4;
+    for (std::size_t end = r + blocks; r < end; ++r, x += length) {
+        const Root w1(roots, shoup, r);
+        const Root w2(roots, shoup, 2 * r);
+        const Root w3(roots, shoup, 2 * r + 1);
+        for (std::size_t j = 0; j < quarter; j += 8) {
+            Vector a = load(x + j);
+            Vector b = load(x + quarter + j);
+            Vector d = load(x + 2 * quarter + j);
+            Vector e = load(x + 3 * quarter + j);
+            forward_butterfly<kLazy>(a, d, w1, c);
+            forward_butterfly<kLazy>(b, e, w1, c);
+            forward_butterfly<kLazy>(a, b, w2, c);
+            forward_butterfly<kLazy>(d, e, w3, c);
+            store(x + j, a);
+            store(x + quarter + j, b);
+            store(x + 2 * quarter + j, d);
+            store(x + 3 * quarter + j, e);
         }
-    }
-    for (std::size_t i = 0; i < n / 16; ++i) {
-        Vector a = load(x + 16 * i);
-        Vector b = load(x + 16 * i + 8);
-        exchange(a, b, s.upper4, s.lower4);
-        forward_butterfly(a, b, two_roots(roots + n / 8 + 2 * i, s.spread4),
-                          to52(two_roots(shoup + n / 8 + 2 * i, s.spread4)), c);
-        exchange(a, b, s.upper2, s.lower2);
-        forward_butterfly(a, b, four_roots(roots + n / 4 + 4 * i, s.spread2),
-                          to52(four_roots(shoup + n / 4 + 4 * i, s.spread2)), c);
-        exchange(a, b, s.upper1, s.lower1);
-        forward_butterfly(a, b, load(roots + n / 2 + 8 * i), to52(load(shoup + n / 2 + 8 * i)), c);
-        exchange(a, b, s.first, s.second);
-        store(x + 16 * i, reduce_once(reduce_once(a, c.two_q), c.q));
-        store(x + 16 * i + 8, reduce_once(reduce_once(b, c.two_q), c.q));
     }
 }
 
-void inverse_ntt(std::uint64_t* x, const NttTable& table) {
-    if (table.degree < 16) return kPortableKernel.inverse_ntt(x, table);
+template <bool kLazy>
+inline Vector fully_reduced(Vector x, const Constants& c, Vector word_barrett) {
+    if constexpr (kLazy) {
+        const Vector quotient = _mm512_madd52hi_epu64(c.zero, x, word_barrett);
+        const Vector r = _mm512_madd52lo_epu64(x, quotient, c.minus_q);
+        return reduce_once(_mm512_and_si512(r, c.mask), c.q);
+    } else {
+        return reduce_once(reduce_once(x, c.two_q), c.q);
+    }
+}
+
+// The stages at distance 4, 2 and 1 of sixteen values in two vectors, n / 8 + 2 i being the root of
+// the first eight; then full reduction.
+template <bool kLazy>
+inline void forward_last_stages(Vector a, Vector b, std::uint64_t* out, std::size_t i,
+                                const NttTable& table, const Shuffles& s, const Constants& c,
+                                Vector word_barrett) {
+    const std::uint64_t* roots = table.roots.data();
+    const std::uint64_t* shoup = table.roots_shoup.data();
+    const std::size_t n = table.degree;
+    exchange(a, b, s.upper4, s.lower4);
+    forward_butterfly<kLazy>(a, b,
+                             Root(two_roots(roots + n / 8 + 2 * i, s.spread4),
+                                  two_roots(shoup + n / 8 + 2 * i, s.spread4)),
+                             c);
+    exchange(a, b, s.upper2, s.lower2);
+    forward_butterfly<kLazy>(a, b,
+                             Root(four_roots(roots + n / 4 + 4 * i, s.spread2),
+                                  four_roots(shoup + n / 4 + 4 * i, s.spread2)),
+                             c);
+    exchange(a, b, s.upper1, s.lower1);
+    forward_butterfly<kLazy>(
+        a, b, Root(load(roots + n / 2 + 8 * i), load(shoup + n / 2 + 8 * i)), c);
+    a = fully_reduced<kLazy>(a, c, word_barrett);
+    b = fully_reduced<kLazy>(b, c, word_barrett);
+    exchange(a, b, s.first, s.second);
+    store(out, a);
+    store(out + 8, b);
+}
+
+// All stages of one block of `length` values with root `r`; the block fits the first cache.
+template <bool kLazy>
+void forward_block(std::uint64_t* x, std::size_t length, std::size_t r, const NttTable& table) {
     const Constants c(table.modulus);
     const Shuffles s;
+    const Vector word_barrett = broadcast(table.modulus.word_barrett);
+    const std::uint64_t* roots = table.roots.data();
+    const std::uint64_t* shoup = table.roots_shoup.data();
+    std::size_t part = length;
+    for (std::size_t blocks = 1; part >= 64; part /= 4, r *= 4, blocks *= 4) {
+        forward_pass<kLazy>(x, part, r, blocks, table);
+    }
+    if (part == 32) {
+        for (std::size_t end = r + length / 32; r < end; ++r, x += 32) {
+            const Root w1(roots, shoup, r);
+            Vector v0 = load(x);
+            Vector v1 = load(x + 8);
+            Vector v2 = load(x + 16);
+            Vector v3 = load(x + 24);
+            forward_butterfly<kLazy>(v0, v2, w1, c);
+            forward_butterfly<kLazy>(v1, v3, w1, c);
+            forward_butterfly<kLazy>(v0, v1, Root(roots, shoup, 2 * r), c);
+            forward_butterfly<kLazy>(v2, v3, Root(roots, shoup, 2 * r + 1), c);
+            const std::size_t i = 2 * (r - table.degree / 32);
+            forward_last_stages<kLazy>(v0, v1, x, i, table, s, c, word_barrett);
+            forward_last_stages<kLazy>(v2, v3, x + 16, i + 1, table, s, c, word_barrett);
+        }
+    } else {
+        for (std::size_t end = r + length / 16; r < end; ++r, x += 16) {
+            Vector v0 = load(x);
+            Vector v1 = load(x + 8);
+            forward_butterfly<kLazy>(v0, v1, Root(roots, shoup, r), c);
+            forward_last_stages<kLazy>(v0, v1, x, r - table.degree / 16, table, s, c,
+                                       word_barrett);
+        }
+    }
+}
+
+template <bool kLazy>
+void forward_transform(std::uint64_t* x, const NttTable& table) {
+    const std::size_t n = table.degree;
+    std::size_t length = n;
+    for (; length > kCachedBlock; length /= 4) {
+        forward_pass<kLazy>(x, length, n / length, n / length, table);
+    }
+    for (std::size_t block = 0; block < n / length; ++block) {
+        forward_block<kLazy>(x + block * length, length, n / length + block, table);
+    }
+}
+
+void forward_ntt(std::uint64_t* x, const NttTable& table) {
+    if (table.degree < 16) return kPortableKernel.forward_ntt(x, table);
+    table.modulus.value < kLazyBound ? forward_transform<true>(x, table)
+                                     : forward_transform<false>(x, table);
+}
+
+// Inverse butterflies on values below `bound` (a multiple of q): upper halves come out below twice
+// that, lower halves below 2q; uncut if kLazy.
+template <bool kLazy>
+inline void inverse_butterfly(Vector& upper, Vector& lower, const Root& root, Vector bound,
+                              const Constants& c) {
+    const Vector u = upper;
+    const Vector v = lower;
+    const Vector difference = _mm512_sub_epi64(_mm512_add_epi64(u, bound), v);
+    upper = _mm512_add_epi64(u, v);
+    if constexpr (kLazy) {
+        lower = multiply_uncut(difference, root.w, root.w52, c);
+    } else {
+        lower = multiply_lazy(difference, root.w, root.w52, c);
+    }
+}
+
+// Two stages, the reverse of forward_pass. Values are below 4q before and after if kLazy, below 2q
+// otherwise. `one` is the factor 1 with its constant: a product with it reduces.
+template <bool kLazy>
+inline void inverse_two_stages(Vector& a, Vector& b, Vector& d, Vector& e, const Root& w1,
+                               const Root& w2, const Root& w3, const Root& one,
+                               const Constants& c) {
+    if constexpr (kLazy) {
+        const Vector four_q = _mm512_add_epi64(c.two_q, c.two_q);
+        const Vector eight_q = _mm512_add_epi64(four_q, four_q);
+        inverse_butterfly<kLazy>(a, b, w2, four_q, c);   // a < 8q, b < 2q
+        inverse_butterfly<kLazy>(d, e, w3, four_q, c);   // d < 8q, e < 2q
+        inverse_butterfly<kLazy>(a, d, w1, eight_q, c);  // a < 16q, d < 2q
+        inverse_butterfly<kLazy>(b, e, w1, c.two_q, c);  // b < 4q, e < 2q
+        a = multiply_uncut(a, one.w, one.w52, c);
+    } else {
+        inverse_butterfly<kLazy>(a, b, w2, c.two_q, c);
+        inverse_butterfly<kLazy>(d, e, w3, c.two_q, c);
+        a = reduce_once(a, c.two_q);
+        d = reduce_once(d, c.two_q);
+        inverse_butterfly<kLazy>(a, d, w1, c.two_q, c);
+        inverse_butterfly<kLazy>(b, e, w1, c.two_q, c);
+        a = reduce_once(a, c.two_q);
+        b = reduce_once(b, c.two_q);
+    }
+}
+
+// The stages at distance 1, 2 and 4 of sixteen values; below 4q come out if kLazy, below 2q
+// otherwise.
+template <bool kLazy>
+inline void inverse_first_stages(const std::uint64_t* x, Vector& a, Vector& b, std::size_t i,
+                                 const NttTable& table, const Shuffles& s, const Root& one,
+                                 const Constants& c) {
     // The way back: natural order to distance 1 (even and odd lanes), then each shuffle undone.
     const Vector even = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14);
     const Vector odd = _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15);
-    const std::size_t n = table.degree;
     const std::uint64_t* roots = table.inverse_roots.data();
     const std::uint64_t* shoup = table.inverse_roots_shoup.data();
-    for (std::size_t i = 0; i < n / 16; ++i) {
-        Vector a = load(x + 16 * i);
-        Vector b = load(x + 16 * i + 8);
-        exchange(a, b, even, odd);
-        inverse_butterfly(a, b, load(roots + n / 2 + 8 * i), to52(load(shoup + n / 2 + 8 * i)), c);
-        exchange(a, b, s.upper1, s.lower1);  // its own inverse
-        inverse_butterfly(a, b, four_roots(roots + n / 4 + 4 * i, s.spread2),
-                          to52(four_roots(shoup + n / 4 + 4 * i, s.spread2)), c);
-        exchange(a, b, s.upper2, s.lower2);  // its own inverse
-        inverse_butterfly(a, b, two_roots(roots + n / 8 + 2 * i, s.spread4),
-                          to52(two_roots(shoup + n / 8 + 2 * i, s.spread4)), c);
-        exchange(a, b, s.upper4, s.lower4);  // its own inverse
-        store(x + 16 * i, a);
-        store(x + 16 * i + 8, b);
-    }
-    std::size_t t = 8;
-    for (std::size_t m = n / 16; m >= 1; m /= 2, t *= 2) {
-        for (std::size_t i = 0; i < m; ++i) {
-            const Vector w = broadcast(roots[m + i]);
-            const Vector w52 = broadcast(shoup[m + i] >> 12);
-            std::uint64_t* upper = x + 2 * i * t;
-            std::uint64_t* lower = upper + t;
-            for (std::size_t j = 0; j < t; j += 8) {
-                Vector u = load(upper + j);
-                Vector v = load(lower + j);
-                inverse_butterfly(u, v, w, w52, c);
-                store(upper + j, u);
-                store(lower + j, v);
-            }
+    const std::size_t n = table.degree;
+    const Vector four_q = _mm512_add_epi64(c.two_q, c.two_q);
+    a = load(x);
+    b = load(x + 8);
+    exchange(a, b, even, odd);
+    inverse_butterfly<kLazy>(a, b, Root(load(roots + n / 2 + 8 * i), load(shoup + n / 2 + 8 * i)),
+                             c.two_q, c);
+    if constexpr (!kLazy) a = reduce_once(a, c.two_q);
+    exchange(a, b, s.upper1, s.lower1);  // its own inverse
+    inverse_butterfly<kLazy>(a, b,
+                             Root(four_roots(roots + n / 4 + 4 * i, s.spread2),
+                                  four_roots(shoup + n / 4 + 4 * i, s.spread2)),
+                             kLazy ? four_q : c.two_q, c);
+    // After two stages, lazy values are below 8q; the third reduces its sums to 2q.
+    if constexpr (!kLazy) a = reduce_once(a, c.two_q);
+    exchange(a, b, s.upper2, s.lower2);  // its own inverse
+    inverse_butterfly<kLazy>(a, b,
+                             Root(two_roots(roots + n / 8 + 2 * i, s.spread4),
+                                  two_roots(shoup + n / 8 + 2 * i, s.spread4)),
+                             kLazy ? _mm512_add_epi64(four_q, four_q) : c.two_q, c);
+    a = kLazy ? multiply_uncut(a, one.w, one.w52, c) : reduce_once(a, c.two_q);
+    exchange(a, b, s.upper4, s.lower4);  // its own inverse
+}
+
+template <bool kLazy>
+void inverse_pass(std::uint64_t* x, std::size_t length, std::size_t r, std::size_t blocks,
+                  const NttTable& table) {
+    const Constants c(table.modulus);
+    const Root one(broadcast(1), broadcast(table.modulus.word_barrett << 12));
+    const std::uint64_t* roots = table.inverse_roots.data();
+    const std::uint64_t* shoup = table.inverse_roots_shoup.data();
+    const std::size_t quarter = length / 4;
+    for (std::size_t end = r + blocks; r < end; ++r, x += length) {
+        const Root w1(roots, shoup, r);
+        const Root w2(roots, shoup, 2 * r);
+        const Root w3(roots, shoup, 2 * r + 1);
+        for (std::size_t j = 0; j < quarter; j += 8) {
+            Vector a = load(x + j);
+            Vector b = load(x + quarter + j);
+            Vector d = load(x + 2 * quarter + j);
+            Vector e = load(x + 3 * quarter + j);
+            inverse_two_stages<kLazy>(a, b, d, e, w1, w2, w3, one, c);
+            store(x + j, a);
+            store(x + quarter + j, b);
+            store(x + 2 * quarter + j, d);
+            store(x + 3 * quarter + j, e);
         }
+    }
+}
+
+// All stages of a block of `length` values with root `r`, up to and with the one that joins its
+// halves.
+template <bool kLazy>
+void inverse_block(std::uint64_t* x, std::size_t length, std::size_t r, const NttTable& table) {
+    const Constants c(table.modulus);
+    const Shuffles s;
+    const Root one(broadcast(1), broadcast(table.modulus.word_barrett << 12));
+    const std::uint64_t* roots = table.inverse_roots.data();
+    const std::uint64_t* shoup = table.inverse_roots_shoup.data();
+    const std::size_t n = table.degree;
+    // As in forward_block, blocks of 16 or 32 are what a number of two-stage passes leaves over.
+    std::size_t part = length;
+    while (part >= 64) part /= 4;
+    std::uint64_t* y = x;
+    std::size_t root = r * (length / part);
+    for (const std::size_t end = root + length / part; root < end; ++root, y += part) {
+        Vector v0, v1, v2, v3;
+        if (part == 32) {
+            const std::size_t i = 2 * (root - n / 32);
+            inverse_first_stages<kLazy>(y, v0, v1, i, table, s, one, c);
+            inverse_first_stages<kLazy>(y + 16, v2, v3, i + 1, table, s, one, c);
+            inverse_two_stages<kLazy>(v0, v1, v2, v3, Root(roots, shoup, root),
+                                      Root(roots, shoup, 2 * root),
+                                      Root(roots, shoup, 2 * root + 1), one, c);
+            store(y + 16, v2);
+            store(y + 24, v3);
+        } else {
+            inverse_first_stages<kLazy>(y, v0, v1, root - n / 16, table, s, one, c);
+            inverse_butterfly<kLazy>(v0, v1, Root(roots, shoup, root), c.two_q, c);
+            if constexpr (!kLazy) v0 = reduce_once(v0, c.two_q);
+        }
+        store(y, v0);
+        store(y + 8, v1);
+    }
+    while (part < length) {
+        part *= 4;
+        inverse_pass<kLazy>(x, part, r * (length / part), length / part, table);
+    }
+}
+
+template <bool kLazy>
+void inverse_transform(std::uint64_t* x, const NttTable& table) {
+    const Constants c(table.modulus);
+    const std::size_t n = table.degree;
+    std::size_t length = n;
+    while (length > kCachedBlock) length /= 4;
+    for (std::size_t block = 0; block < n / length; ++block) {
+        inverse_block<kLazy>(x + block * length, length, n / length + block, table);
+    }
+    while (length < n) {
+        length *= 4;
+        inverse_pass<kLazy>(x, length, n / length, n / length, table);
     }
     const Vector w = broadcast(table.inverse_degree);
     const Vector w52 = broadcast(table.inverse_degree_shoup >> 12);
     for (std::size_t j = 0; j < n; j += 8) {
         store(x + j, reduce_once(multiply_lazy(load(x + j), w, w52, c), c.q));
     }
+}
+
+void inverse_ntt(std::uint64_t* x, const NttTable& table) {
+    if (table.degree < 16) return kPortableKernel.inverse_ntt(x, table);
+    table.modulus.value < kLazyBound ? inverse_transform<true>(x, table)
+                                     : inverse_transform<false>(x, table);
 }
 
 void add(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b, std::size_t n,
@@ -244,6 +468,96 @@ void multiply_add(std::uint64_t* out, const std::uint64_t* a, const std::uint64_
     for (std::size_t i = 0; i < n; i += 8) {
         const Vector sum = _mm512_add_epi64(load(out + i), product(load(a + i), load(b + i)));
         store(out + i, reduce_once(sum, product.c.q));
+    }
+}
+
+// Montgomery reduction of a sum of products, given as sums of their halves: high 2^52 + low. The
+// result is congruent to it divided by 2^52 and below high + q + 2^12.
+struct Montgomery {
+    Vector q, factor, zero;
+    explicit Montgomery(const Modulus& m)
+        : q(broadcast(m.value)), factor(broadcast(m.montgomery)), zero(_mm512_setzero_si512()) {}
+
+    Vector operator()(Vector low, Vector high) const {
+        const Vector multiple = _mm512_madd52lo_epu64(zero, low, factor);
+        const Vector carry = _mm512_srli_epi64(_mm512_madd52lo_epu64(low, multiple, q), 52);
+        return _mm512_add_epi64(_mm512_madd52hi_epu64(high, multiple, q), carry);
+    }
+};
+
+void sum_products(std::uint64_t* out, const std::uint64_t* const* a, const std::uint64_t* const* b,
+                  std::size_t count, std::size_t n, const Modulus& m) {
+    const Constants c(m);
+    const Montgomery reduced(m);
+    const Vector two_52 = broadcast(m.two_52);
+    const Vector two_52_shoup = broadcast(m.two_52_shoup >> 12);
+    const std::size_t run = m.products_before_reduction();
+    for (std::size_t i = 0; i < n; i += 8) {
+        Vector result = c.zero;
+        for (std::size_t t = 0; t < count;) {
+            Vector low = c.zero;
+            Vector high = c.zero;
+            for (const std::size_t end = count - t < run ? count : t + run; t < end; ++t) {
+                const Vector x = load(a[t] + i);
+                const Vector y = load(b[t] + i);
+                low = _mm512_madd52lo_epu64(low, x, y);
+                high = _mm512_madd52hi_epu64(high, x, y);
+            }
+            const Vector part = multiply_lazy(reduced(low, high), two_52, two_52_shoup, c);
+            result = reduce_once(_mm512_add_epi64(result, reduce_once(part, c.q)), c.q);
+        }
+        store(out + i, result);
+    }
+}
+
+template <std::size_t kCount>
+void combine_some(std::uint64_t* out, const std::uint64_t* const* x, const std::uint64_t* factors,
+                  std::uint64_t offset, std::size_t n, const Modulus& m) {
+    const Constants c(m);
+    const Montgomery reduced(m);
+    const Vector shift = broadcast(offset);
+    Vector factor[kCount];
+    for (std::size_t t = 0; t < kCount; ++t) factor[t] = broadcast(factors[t]);
+    for (std::size_t i = 0; i < n; i += 8) {
+        Vector low = c.zero;
+        Vector high = c.zero;
+        for (std::size_t t = 0; t < kCount; ++t) {
+            const Vector word = load(x[t] + i);
+            low = _mm512_madd52lo_epu64(low, word, factor[t]);
+            high = _mm512_madd52hi_epu64(high, word, factor[t]);
+        }
+        const Vector sum = _mm512_add_epi64(reduced(low, high), shift);
+        store(out + i, reduce_once(reduce_once(sum, c.two_q), c.q));
+    }
+}
+
+void combine(std::uint64_t* out, const std::uint64_t* const* x, const std::uint64_t* factors,
+             std::size_t count, std::uint64_t offset, std::size_t n, const Modulus& m) {
+    switch (count) {
+        case 1:
+            return combine_some<1>(out, x, factors, offset, n, m);
+        case 2:
+            return combine_some<2>(out, x, factors, offset, n, m);
+        case 3:
+            return combine_some<3>(out, x, factors, offset, n, m);
+        case 4:
+            return combine_some<4>(out, x, factors, offset, n, m);
+        case 5:
+            return combine_some<5>(out, x, factors, offset, n, m);
+        case 6:
+            return combine_some<6>(out, x, factors, offset, n, m);
+        case 7:
+            return combine_some<7>(out, x, factors, offset, n, m);
+        default:
+            return combine_some<kMostCombined>(out, x, factors, offset, n, m);
+    }
+}
+
+void permute(std::uint64_t* out, const std::uint64_t* a, const Automorphism& automorphism) {
+    const std::uint32_t* source = automorphism.source.data();
+    for (std::size_t i = 0; i < automorphism.degree; i += 8, ++source) {
+        const Vector order = load(automorphism.lanes[*source & 7].data());
+        store(out + i, _mm512_permutexvar_epi64(order, load(a + (*source & ~7u))));
     }
 }
 
@@ -325,7 +639,13 @@ const Kernel kAvx512IfmaKernel = {
     .multiply = multiply,
     .multiply_add = multiply_add,
     .dot = dot,
+    .sum_products = sum_products,
+    .combine = combine,
+    .permute = permute,
     .subtract_reduced_scale = subtract_reduced_scale,
+    .reduce_integers = reduce_integers_generic,
+    .coefficients_to_slots = coefficients_to_slots_generic,
+    .slots_to_coefficients = slots_to_coefficients_generic,
     .chacha20 = chacha20_generic,
     .accept = accept,
     .gaussian = gaussian_generic,

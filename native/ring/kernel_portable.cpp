@@ -1,4 +1,5 @@
 // The portable kernel: 128-bit products, no instruction set assumed.
+#include "ring/embedding_loops.hpp"
 #include "ring/generic_loops.hpp"
 #include "ring/kernel.hpp"
 
@@ -82,6 +83,36 @@ std::uint64_t dot(const std::uint64_t* a, const std::uint64_t* b, std::size_t n,
     return reduce_wide(sum, m);
 }
 
+void sum_products(std::uint64_t* out, const std::uint64_t* const* a, const std::uint64_t* const* b,
+                  std::size_t count, std::size_t n, const Modulus& m) {
+    const std::size_t run = m.products_before_reduction();
+    for (std::size_t i = 0; i < n; ++i) {
+        std::uint64_t result = 0;
+        for (std::size_t t = 0; t < count;) {
+            uint128 sum = 0;
+            for (const std::size_t end = count - t < run ? count : t + run; t < end; ++t) {
+                sum += static_cast<uint128>(a[t][i]) * b[t][i];
+            }
+            const std::uint64_t reduced = reduce_once(
+                multiply_shoup_lazy(montgomery_lazy(sum, m), m.two_52, m.two_52_shoup, m.value),
+                m.value);
+            result = add_mod(result, reduced, m);
+        }
+        out[i] = result;
+    }
+}
+
+void combine(std::uint64_t* out, const std::uint64_t* const* x, const std::uint64_t* factors,
+             std::size_t count, std::uint64_t offset, std::size_t n, const Modulus& m) {
+    for (std::size_t i = 0; i < n; ++i) {
+        uint128 sum = 0;
+        for (std::size_t t = 0; t < count; ++t) sum += static_cast<uint128>(x[t][i]) * factors[t];
+        // Eight words below 2^50 give less than 3q; with the offset, less than 4q.
+        const std::uint64_t reduced = montgomery_lazy(sum, m) + offset;
+        out[i] = reduce_once(reduce_once(reduced, 2 * m.value), m.value);
+    }
+}
+
 void subtract_reduced_scale(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b,
                             std::size_t n, std::uint64_t w, std::uint64_t w_shoup,
                             const Modulus& m) {
@@ -102,7 +133,13 @@ const Kernel kPortableKernel = {
     .multiply = multiply,
     .multiply_add = multiply_add,
     .dot = dot,
+    .sum_products = sum_products,
+    .combine = combine,
+    .permute = permute_generic,
     .subtract_reduced_scale = subtract_reduced_scale,
+    .reduce_integers = reduce_integers_generic,
+    .coefficients_to_slots = coefficients_to_slots_generic,
+    .slots_to_coefficients = slots_to_coefficients_generic,
     .chacha20 = chacha20_generic,
     .accept = accept_generic,
     .gaussian = gaussian_generic,

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 
 namespace strongroom::ring {
@@ -14,13 +15,25 @@ using uint128 = unsigned __int128;
 
 inline constexpr unsigned kMaxModulusBits = 50;
 
-// A prime q and its Barrett constants.
+inline constexpr std::uint64_t kMask52 = (std::uint64_t{1} << 52) - 1;
+
+// -1/q mod 2^52 for odd q. Newton's iteration doubles the correct bits; q is its own inverse mod 8.
+constexpr std::uint64_t minus_inverse_52(std::uint64_t q) {
+    std::uint64_t inverse = q;
+    for (int i = 0; i < 5; ++i) inverse *= 2 - q * inverse;
+    return (0 - inverse) & kMask52;
+}
+
+// A prime q and the constants of its Barrett and Montgomery reductions.
 struct Modulus {
     std::uint64_t value = 0;
     unsigned bits = 0;               // bit length of q
     std::uint64_t barrett = 0;       // floor(2^(50 + bits) / q) < 2^52, for products below q^2
     std::uint64_t word_barrett = 0;  // floor(2^52 / q), for words below 2^52
     std::uint64_t two_32 = 0;        // 2^32 mod q
+    std::uint64_t montgomery = 0;    // -1/q mod 2^52
+    std::uint64_t two_52 = 0;        // 2^52 mod q,
+    std::uint64_t two_52_shoup = 0;  // with its Shoup constant
 
     Modulus() = default;
     explicit Modulus(std::uint64_t q)
@@ -28,7 +41,17 @@ struct Modulus {
           bits(static_cast<unsigned>(std::bit_width(q))),
           barrett(static_cast<std::uint64_t>((uint128{1} << (50 + bits)) / q)),
           word_barrett((std::uint64_t{1} << 52) / q),
-          two_32((std::uint64_t{1} << 32) % q) {}
+          two_32((std::uint64_t{1} << 32) % q),
+          montgomery(minus_inverse_52(q)),
+          two_52((std::uint64_t{1} << 52) % q),
+          two_52_shoup(static_cast<std::uint64_t>((static_cast<uint128>(two_52) << 64) / q)) {}
+
+    // How many products of two residues `sum_products` may add up before it reduces: their sum S
+    // must leave S / 2^52 + q below 2^52. At least 15.
+    std::size_t products_before_reduction() const {
+        return static_cast<std::size_t>(((uint128{1} << 52) - value) * (uint128{1} << 52) /
+                                        (static_cast<uint128>(value) * value + 1));
+    }
 };
 
 // min(x, x - q) on unsigned words is x mod q for x < 2q, without a branch.
@@ -73,6 +96,12 @@ inline std::uint64_t reduce_wide(uint128 x, const Modulus& m) {
     const std::uint64_t two_64 = multiply_mod(m.two_32, m.two_32, m);
     const std::uint64_t high = reduce_any(static_cast<std::uint64_t>(x >> 64), m);
     return add_mod(multiply_mod(high, two_64, m), reduce_any(static_cast<std::uint64_t>(x), m), m);
+}
+
+// c / 2^52 mod q up to some q (Montgomery 1985): the result is below c / 2^52 + q.
+inline std::uint64_t montgomery_lazy(uint128 c, const Modulus& m) {
+    const std::uint64_t factor = (static_cast<std::uint64_t>(c) * m.montgomery) & kMask52;
+    return static_cast<std::uint64_t>((c + static_cast<uint128>(factor) * m.value) >> 52);
 }
 
 // Shoup's constant for a fixed factor w: floor(w 2^64 / q). Its upper 52 bits are
