@@ -12,11 +12,10 @@
 
 namespace strongroom::ring {
 
-inline constexpr std::size_t kMostCombined = 8;
+inline constexpr std::size_t kMostCombined = 16;
 
-// Vectors are of `n` words, a multiple of 8, in any alignment. Values are
-// fully reduced (below q) on entry and on return unless a line says otherwise. Outputs may be
-// inputs unless a line says otherwise.
+// Vectors are of `n` words, a multiple of 8, in any alignment. Values are fully reduced (below q)
+// on entry and on return, and outputs may be inputs, unless a line says otherwise.
 struct Kernel {
     std::string_view name;
 
@@ -40,8 +39,9 @@ struct Kernel {
     void (*sum_products)(std::uint64_t* out, const std::uint64_t* const* a,
                          const std::uint64_t* const* b, std::size_t count, std::size_t n,
                          const Modulus& m);
-    // out = sum of x[t] factors[t] / 2^52 + offset, for t below `count`, 1 to kMostCombined. The x
-    // are any words below 2^50; factors, residues of numbers times 2^52.
+    // out = sum of x[t] factors[t] / 2^52 + offset, for t below `count`, 1 to kMostCombined. Words
+    // x are below 2^50, and the largest of each t add up to no more than 2^53; factors are residues
+    // of numbers times 2^52.
     void (*combine)(std::uint64_t* out, const std::uint64_t* const* x, const std::uint64_t* factors,
                     std::size_t count, std::uint64_t offset, std::size_t n, const Modulus& m);
     // out = a permuted by an automorphism (ring/automorphism.hpp); out is not a.

@@ -4,6 +4,8 @@
 // the high half of x w', and x w - quotient q, taken modulo 2^52, is below 2q for any x < 2^52.
 #include <immintrin.h>
 
+#include <iterator>
+
 #include "ring/embedding_loops.hpp"
 #include "ring/generic_loops.hpp"
 #include "ring/kernel.hpp"
@@ -182,8 +184,8 @@ inline void forward_last_stages(Vector a, Vector b, std::uint64_t* out, std::siz
                                   four_roots(shoup + n / 4 + 4 * i, s.spread2)),
                              c);
     exchange(a, b, s.upper1, s.lower1);
-    forward_butterfly<kLazy>(
-        a, b, Root(load(roots + n / 2 + 8 * i), load(shoup + n / 2 + 8 * i)), c);
+    forward_butterfly<kLazy>(a, b, Root(load(roots + n / 2 + 8 * i), load(shoup + n / 2 + 8 * i)),
+                             c);
     a = fully_reduced<kLazy>(a, c, word_barrett);
     b = fully_reduced<kLazy>(b, c, word_barrett);
     exchange(a, b, s.first, s.second);
@@ -223,8 +225,7 @@ void forward_block(std::uint64_t* x, std::size_t length, std::size_t r, const Nt
             Vector v0 = load(x);
             Vector v1 = load(x + 8);
             forward_butterfly<kLazy>(v0, v1, Root(roots, shoup, r), c);
-            forward_last_stages<kLazy>(v0, v1, x, r - table.degree / 16, table, s, c,
-                                       word_barrett);
+            forward_last_stages<kLazy>(v0, v1, x, r - table.degree / 16, table, s, c, word_barrett);
         }
     }
 }
@@ -510,18 +511,20 @@ void sum_products(std::uint64_t* out, const std::uint64_t* const* a, const std::
     }
 }
 
+// With kCount known, the loop over it is unrolled and factors stay in registers; 0 is any count.
 template <std::size_t kCount>
 void combine_some(std::uint64_t* out, const std::uint64_t* const* x, const std::uint64_t* factors,
-                  std::uint64_t offset, std::size_t n, const Modulus& m) {
+                  std::size_t count, std::uint64_t offset, std::size_t n, const Modulus& m) {
     const Constants c(m);
     const Montgomery reduced(m);
     const Vector shift = broadcast(offset);
-    Vector factor[kCount];
-    for (std::size_t t = 0; t < kCount; ++t) factor[t] = broadcast(factors[t]);
+    const std::size_t terms = kCount == 0 ? count : kCount;
+    Vector factor[kCount == 0 ? kMostCombined : kCount];
+    for (std::size_t t = 0; t < terms; ++t) factor[t] = broadcast(factors[t]);
     for (std::size_t i = 0; i < n; i += 8) {
         Vector low = c.zero;
         Vector high = c.zero;
-        for (std::size_t t = 0; t < kCount; ++t) {
+        for (std::size_t t = 0; t < terms; ++t) {
             const Vector word = load(x[t] + i);
             low = _mm512_madd52lo_epu64(low, word, factor[t]);
             high = _mm512_madd52hi_epu64(high, word, factor[t]);
@@ -533,24 +536,10 @@ void combine_some(std::uint64_t* out, const std::uint64_t* const* x, const std::
 
 void combine(std::uint64_t* out, const std::uint64_t* const* x, const std::uint64_t* factors,
              std::size_t count, std::uint64_t offset, std::size_t n, const Modulus& m) {
-    switch (count) {
-        case 1:
-            return combine_some<1>(out, x, factors, offset, n, m);
-        case 2:
-            return combine_some<2>(out, x, factors, offset, n, m);
-        case 3:
-            return combine_some<3>(out, x, factors, offset, n, m);
-        case 4:
-            return combine_some<4>(out, x, factors, offset, n, m);
-        case 5:
-            return combine_some<5>(out, x, factors, offset, n, m);
-        case 6:
-            return combine_some<6>(out, x, factors, offset, n, m);
-        case 7:
-            return combine_some<7>(out, x, factors, offset, n, m);
-        default:
-            return combine_some<kMostCombined>(out, x, factors, offset, n, m);
-    }
+    constexpr decltype(&combine_some<0>) kBySize[] = {
+        combine_some<0>, combine_some<1>, combine_some<2>, combine_some<3>, combine_some<4>,
+        combine_some<5>, combine_some<6>, combine_some<7>, combine_some<8>};
+    kBySize[count < std::size(kBySize) ? count : 0](out, x, factors, count, offset, n, m);
 }
 
 void permute(std::uint64_t* out, const std::uint64_t* a, const Automorphism& automorphism) {

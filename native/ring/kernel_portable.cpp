@@ -107,7 +107,7 @@ void combine(std::uint64_t* out, const std::uint64_t* const* x, const std::uint6
     for (std::size_t i = 0; i < n; ++i) {
         uint128 sum = 0;
         for (std::size_t t = 0; t < count; ++t) sum += static_cast<uint128>(x[t][i]) * factors[t];
-        // Eight words below 2^50 give less than 3q; with the offset, less than 4q.
+        // Words of at most 2^53 in all give less than 3q; with the offset, less than 4q.
         const std::uint64_t reduced = montgomery_lazy(sum, m) + offset;
         out[i] = reduce_once(reduce_once(reduced, 2 * m.value), m.value);
     }
