@@ -37,7 +37,7 @@ void add_integer(Polynomial& out, std::size_t position, double x) {
         if (shift != 0) residue = ring::multiply_mod(residue, ring::power_mod(2, shift, m), m);
         const std::uint64_t negative = ring::reduce_once(m.value - residue, m.value);
         const std::uint64_t mask = 0 - static_cast<std::uint64_t>(std::signbit(x));
-        std::uint64_t& word = out.limb(i)[position];
+        std::uint64_t& word = out.row(i)[position];
         word = ring::add_mod(word, (residue & ~mask) | (negative & mask), m);
     }
 }
@@ -169,7 +169,7 @@ std::vector<double> centred(const Polynomial& polynomial, std::span<const std::u
     result.reserve(positions.size());
     for (const std::uint32_t position : positions) {
         if (position >= polynomial.degree()) throw std::invalid_argument("no such coefficient");
-        for (std::size_t i = 0; i < limbs; ++i) residues[i] = polynomial.limb(i)[position];
+        for (std::size_t i = 0; i < limbs; ++i) residues[i] = polynomial.row(i)[position];
         result.push_back(
             mixed(residues.data(), residues.data() + limbs, residues.data() + 2 * limbs) / scale);
     }

@@ -7,21 +7,29 @@ namespace strongroom::ckks {
 using ring::Form;
 using ring::Polynomial;
 
+namespace {
+
+// A fresh error plus the message, in the message's form.
+Polynomial error_plus(const Polynomial& message) {
+    const ring::RingPointer& ring = message.ring_pointer();
+    Polynomial sum =
+        ring::lift(ring, message.limbs(), ring::sample_error(ring->degree(), ring->kernel()));
+    if (message.form() == Form::kValues) sum.to_values();
+    sum.add(message);
+    return sum;
+}
+
+}  // namespace
+
 SeededCiphertext encrypt_symmetric(const Parameters& parameters, const Plaintext& plaintext,
                                    const SecretKey& secret) {
-    const ring::RingPointer& ring = parameters.ring();
-    const std::size_t limbs = plaintext.polynomial.limbs();
     const ring::Seed seed = ring::random_seed();
-    Polynomial a = ring::expand_uniform(ring, limbs, seed, ring::Purpose::kCiphertext);
-    const auto error = ring::sample_error(parameters.ring_degree(), ring->kernel());
-    Polynomial c0 = ring::lift(ring, limbs, error);
-    Polynomial message = plaintext.polynomial;
-    message.to_coefficients();
-    c0.add(message);
-    message.wipe_all();
+    Polynomial a = ring::expand_uniform(parameters.ring(), plaintext.polynomial.limbs(), seed,
+                                        ring::Purpose::kCiphertext);
+    Polynomial c0 = error_plus(plaintext.polynomial);
     Polynomial product = a;
     product.multiply(secret.values());
-    product.to_coefficients();
+    if (c0.form() == Form::kCoefficients) product.to_coefficients();
     c0.subtract(product);
     product.wipe_all();  // divided by the public `a` it is the key
     return SeededCiphertext{seed, Ciphertext{std::move(c0), std::move(a)}};
@@ -47,24 +55,28 @@ Ciphertext encrypt_public(const Parameters& parameters, const Plaintext& plainte
     Ciphertext result{u, std::move(u)};
     result.c0.multiply(key.b);
     result.c1.multiply(key.a);
-    Polynomial message = plaintext.polynomial;
-    message.to_coefficients();
-    result.c0.to_coefficients();
-    result.c1.to_coefficients();
+    Polynomial message = error_plus(plaintext.polynomial);
+    Polynomial error = ring::lift(ring, limbs, ring::sample_error(n, ring->kernel()));
+    if (message.form() == Form::kCoefficients) {
+        result.c0.to_coefficients();
+        result.c1.to_coefficients();
+    } else {
+        error.to_values();
+    }
     result.c0.add(message);
+    result.c1.add(error);
     message.wipe_all();
-    result.c0.add_small(ring::sample_error(n, ring->kernel()));
-    result.c1.add_small(ring::sample_error(n, ring->kernel()));
+    error.wipe_all();
     return result;
 }
 
 Plaintext decrypt_raw(const Ciphertext& ciphertext, const SecretKey& secret) {
-    Polynomial result = ciphertext.c1;
-    result.to_values();
+    const bool values = ciphertext.c0.form() == Form::kValues;
+    Polynomial result =
+        ciphertext.c1.form() == Form::kValues ? ciphertext.c1 : ciphertext.c1.in_values();
     result.multiply(secret.values());
-    if (ciphertext.c0.form() == Form::kCoefficients) result.to_coefficients();
+    if (!values) result.to_coefficients();
     result.add(ciphertext.c0);
-    result.to_coefficients();
     return Plaintext{std::move(result)};
 }
 
@@ -72,6 +84,7 @@ std::vector<double> decrypt_flooded(const Ciphertext& ciphertext, const SecretKe
                                     std::span<const std::uint32_t> positions, double scale,
                                     double log_sigma) {
     Plaintext message = decrypt_raw(ciphertext, secret);
+    message.polynomial.to_coefficients();
     ring::add_flood(message.polynomial, positions, ring::sample_flood(positions.size(), log_sigma));
     std::vector<double> result = centred(message.polynomial, positions, scale);
     message.polynomial.wipe_all();

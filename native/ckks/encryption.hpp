@@ -16,8 +16,8 @@ struct Ciphertext {
     ring::Polynomial c0, c1;
 };
 
-// A fresh symmetric ciphertext: c1 is expanded from the seed, so c0 and the seed are all of it.
-// c0 is in coefficient form, ready to be packed.
+// A fresh symmetric ciphertext: c1 is expanded from the seed, so c0 and the seed are all of it. c0
+// has the form of the plaintext: coefficients are ready to be packed, values to be computed on.
 struct SeededCiphertext {
     ring::Seed seed;
     Ciphertext ciphertext;
@@ -30,12 +30,12 @@ SeededCiphertext encrypt_symmetric(const Parameters& parameters, const Plaintext
 Ciphertext restore_seeded(const Parameters& parameters, const ring::Seed& seed,
                           ring::Polynomial c0);
 
-// (b u + e0 + m, a u + e1), over as many primes as the plaintext has. Throws
+// (b u + e0 + m, a u + e1), over as many primes and in the form that the plaintext has. Throws
 // std::invalid_argument if the public key has fewer.
 Ciphertext encrypt_public(const Parameters& parameters, const Plaintext& plaintext,
                           const PublicKey& key);
 
-// m + noise, in coefficient form. The raw value: publishing it leaks the key (Li, Micciancio,
+// m + noise, in the form of c0. The raw value: publishing it leaks the key (Li, Micciancio,
 // eprint 2020/1533); `decrypt_flooded` is what people should see.
 Plaintext decrypt_raw(const Ciphertext& ciphertext, const SecretKey& secret);
 

@@ -1,7 +1,12 @@
 #include "ckks/evaluation.hpp"
 
+#include <algorithm>
+#include <array>
 #include <stdexcept>
 #include <vector>
+
+#include "ckks/in_values.hpp"
+#include "ring/parallel.hpp"
 
 namespace strongroom::ckks {
 
@@ -30,22 +35,88 @@ void add_at(Ciphertext& ciphertext, std::span<const std::uint32_t> positions,
     add_rounded(ciphertext.c0, positions, values, scale);
 }
 
-void multiply_plain(Ciphertext& ciphertext, const Plaintext& plaintext) {
+Ciphertext multiply_plain(const Ciphertext& ciphertext, const Plaintext& plaintext) {
     if (plaintext.polynomial.form() != Form::kValues) {
-        Plaintext values = plaintext;
-        values.polynomial.to_values();
-        return multiply_plain(ciphertext, values);
+        return multiply_plain(ciphertext, Plaintext{plaintext.polynomial.in_values()});
     }
-    ciphertext.c0.to_values();
-    ciphertext.c1.to_values();
-    ciphertext.c0.multiply(plaintext.polynomial);
-    ciphertext.c1.multiply(plaintext.polynomial);
+    const InValues values(ciphertext);
+    const Ciphertext& input = values[0];
+    const ring::RingPointer& ring = ciphertext.c0.ring_pointer();
+    const std::size_t limbs = ciphertext.c0.limbs();
+    if (plaintext.polynomial.ring_pointer() != ring || plaintext.polynomial.limbs() < limbs) {
+        throw std::invalid_argument("a plaintext of another ring or a lower level");
+    }
+    Ciphertext result{Polynomial::unset(ring, limbs, Form::kValues),
+                      Polynomial::unset(ring, limbs, Form::kValues)};
+    ring::parallel_for(limbs, [&](std::size_t i) {
+        const std::uint64_t* factor = plaintext.polynomial.row(i);
+        const ring::Modulus& m = ring->modulus(i);
+        const auto multiply = ring->kernel().multiply;
+        multiply(result.c0.row(i), input.c0.row(i), factor, ring->degree(), m);
+        multiply(result.c1.row(i), input.c1.row(i), factor, ring->degree(), m);
+    });
+    return result;
+}
+
+Ciphertext linear_combination(const Parameters& parameters,
+                              std::span<const Ciphertext* const> ciphertexts,
+                              std::span<const std::uint64_t> factors,
+                              std::span<const std::uint64_t> constants) {
+    const std::size_t count = ciphertexts.size();
+    const std::size_t limbs = constants.size();
+    const ring::RingPointer& ring = parameters.ring();
+    if (count == 0 || limbs == 0 || factors.size() != count * limbs) {
+        throw std::invalid_argument("each ciphertext has a factor for each prime");
+    }
+    for (const Ciphertext* ciphertext : ciphertexts) {
+        for (const Polynomial* part : {&ciphertext->c0, &ciphertext->c1}) {
+            if (part->ring_pointer() != ring || part->limbs() < limbs) {
+                throw std::invalid_argument("operands of different rings or levels");
+            }
+        }
+    }
+    const InValues inputs(ciphertexts);
+    Ciphertext result{Polynomial::unset(ring, limbs, Form::kValues),
+                      Polynomial::unset(ring, limbs, Form::kValues)};
+    ring::parallel_for(2 * limbs, [&](std::size_t task) {
+        // As many terms at a time as any primes allow, the sum so far being one of them.
+        constexpr std::size_t kTerms = 7;
+        const std::size_t i = task / 2;
+        const bool first = task % 2 == 0;
+        const ring::Modulus& m = ring->modulus(i);
+        std::uint64_t* out = (first ? result.c0 : result.c1).row(i);
+        for (std::size_t done = 0; done < count; done += kTerms) {
+            std::array<const std::uint64_t*, kTerms + 1> x;
+            std::array<std::uint64_t, kTerms + 1> factor;
+            std::size_t terms = 0;
+            for (std::size_t k = done; k < std::min(count, done + kTerms); ++k, ++terms) {
+                x[terms] = (first ? inputs[k].c0 : inputs[k].c1).row(i);
+                factor[terms] = ring::reduce_any(factors[i * count + k], m);
+            }
+            std::uint64_t offset = 0;
+            if (done != 0) {
+                x[terms] = out;
+                factor[terms++] = m.two_52;
+            } else if (first) {
+                offset = ring::reduce_any(constants[i], m);
+            }
+            ring->kernel().combine(out, x.data(), factor.data(), terms, offset, ring->degree(), m);
+        }
+    });
+    return result;
 }
 
 void rescale(Ciphertext& ciphertext, std::size_t drop) {
-    for (std::size_t i = 0; i < drop; ++i) {
-        ciphertext.c0.divide_by_last();
-        ciphertext.c1.divide_by_last();
+    if (drop == 0) return;
+    if (drop >= ciphertext.c0.limbs()) throw std::invalid_argument("rescaling keeps a prime");
+    const std::size_t limbs = ciphertext.c0.limbs() - drop;
+    if (ciphertext.c0.form() == ciphertext.c1.form()) {
+        const std::array parts = {&ciphertext.c0, &ciphertext.c1};
+        ring::divide_and_round(parts, limbs);
+        return;
+    }
+    for (Polynomial* part : {&ciphertext.c0, &ciphertext.c1}) {
+        ring::divide_and_round({&part, 1}, limbs);
     }
 }
 
@@ -91,8 +162,8 @@ Ciphertext sanitise(const Parameters& parameters, Ciphertext ciphertext, const P
             const std::int64_t e = error[i];
             const std::uint64_t residue =
                 static_cast<std::uint64_t>(e) + (m.value & static_cast<std::uint64_t>(e >> 63));
-            result.limb(l)[p] = ring::add_mod(
-                ring::add_mod(ciphertext.c0.limb(l)[p], mask0.limb(l)[p], m), residue, m);
+            result.row(l)[p] = ring::add_mod(
+                ring::add_mod(ciphertext.c0.row(l)[p], mask0.row(l)[p], m), residue, m);
         }
     }
     ring::add_flood(result, positions, ring::sample_flood(positions.size(), log_sigma));

@@ -18,10 +18,19 @@ void add_plain(Ciphertext& ciphertext, const Plaintext& plaintext);
 void add_at(Ciphertext& ciphertext, std::span<const std::uint32_t> positions,
             std::span<const double> values, double scale);
 
-// The plaintext may have more limbs. In values form, it is multiplied by as it is.
-void multiply_plain(Ciphertext& ciphertext, const Plaintext& plaintext);
+// The plaintext may have more limbs, and special primes, which are not looked at. In values form,
+// it is multiplied by as it is.
+Ciphertext multiply_plain(const Ciphertext& ciphertext, const Plaintext& plaintext);
 
-// Divide by the last `drop` primes, one after the other, and round: a composite level.
+// The sum of factor_i ciphertexts[i], plus a constant polynomial's values. Factors come as residues
+// of integers times 2^52, for each limb as many as there are ciphertexts; the constants as one
+// residue a limb (the same integer in every slot is the same in every value).
+Ciphertext linear_combination(const Parameters& parameters,
+                              std::span<const Ciphertext* const> ciphertexts,
+                              std::span<const std::uint64_t> factors,
+                              std::span<const std::uint64_t> constants);
+
+// Divide by the product of the last `drop` primes and round, once: a composite level.
 void rescale(Ciphertext& ciphertext, std::size_t drop);
 
 // Keep the first `limbs` primes: the same message and scale, modulo a smaller product.

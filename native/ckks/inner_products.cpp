@@ -18,7 +18,7 @@ InnerProductWeights::InnerProductWeights(Plaintext plaintext, std::size_t length
     values_.to_coefficients();
     reversed_.resize(values_.limbs() * length);
     for (std::size_t i = 0; i < values_.limbs(); ++i) {
-        const std::uint64_t* coefficients = values_.limb(i);
+        const std::uint64_t* coefficients = values_.row(i);
         std::reverse_copy(coefficients, coefficients + length, reversed_.data() + i * length);
         if (std::any_of(coefficients + length, coefficients + n,
                         [](std::uint64_t x) { return x != 0; })) {
@@ -39,7 +39,7 @@ void add_convolution(Polynomial& c0, const Polynomial& input, const InnerProduct
     const auto dot = ring.kernel().dot;
     for (std::size_t i = 0; i < c0.limbs(); ++i) {
         const ring::Modulus& m = ring.modulus(i);
-        const std::uint64_t* a = input.limb(i);
+        const std::uint64_t* a = input.row(i);
         const std::uint64_t* reversed = weights.reversed(i);
         for (const std::uint32_t p : positions) {
             const std::size_t wrapped = p + 1 < length ? length - p - 1 : 0;
@@ -48,7 +48,7 @@ void add_convolution(Polynomial& c0, const Polynomial& input, const InnerProduct
             if (wrapped != 0) {
                 sum = ring::subtract_mod(sum, dot(a + n - wrapped, reversed, wrapped, m), m);
             }
-            c0.limb(i)[p] = ring::add_mod(c0.limb(i)[p], sum, m);
+            c0.row(i)[p] = ring::add_mod(c0.row(i)[p], sum, m);
         }
     }
 }

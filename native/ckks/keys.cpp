@@ -9,7 +9,8 @@ using ring::Polynomial;
 
 SecretKey::SecretKey(const Parameters& parameters, ring::Secret<std::int32_t> coefficients)
     : coefficients_(std::move(coefficients)),
-      values_(ring::lift(parameters.ring(), parameters.ring()->limbs(), coefficients_)) {
+      values_(ring::lift(parameters.ring(), parameters.limbs(), coefficients_,
+                         ring::Extent::kWithSpecial)) {
     values_.to_values();
 }
 

@@ -24,7 +24,7 @@ class SecretKey {
     SecretKey& operator=(SecretKey&&) = default;
     ~SecretKey() { values_.wipe_all(); }
 
-    // The key's residues in values form, over the whole chain.
+    // The key's residues in values form, over the whole chain, special primes included.
     const ring::Polynomial& values() const { return values_; }
 
   private:

@@ -34,6 +34,28 @@ double log2_product(const std::vector<std::uint64_t>& primes) {
     return sum;
 }
 
+// As many primes a digit as their product allows, from the first prime on. In logarithms, whose
+// rounding may let a digit exceed the special primes by a part in 2^40: it only adds noise.
+std::vector<std::size_t> split_into_digits(const ParametersLiteral& literal) {
+    std::vector<std::size_t> ends;
+    if (literal.special_primes.empty()) return ends;
+    const double most = log2_product(literal.special_primes) + 1e-12;
+    double log_digit = 0;
+    for (std::size_t i = 0; i < literal.primes.size(); ++i) {
+        const double log_prime = std::log2(static_cast<double>(literal.primes[i]));
+        if (log_prime > most) {
+            throw std::invalid_argument("the special primes are smaller than a data prime");
+        }
+        if (i != 0 && log_digit + log_prime > most) {
+            ends.push_back(i);
+            log_digit = 0;
+        }
+        log_digit += log_prime;
+    }
+    ends.push_back(literal.primes.size());
+    return ends;
+}
+
 }  // namespace
 
 unsigned largest_log_modulus(std::string_view security, std::size_t ring_degree) {
@@ -48,7 +70,7 @@ unsigned largest_log_modulus(std::string_view security, std::size_t ring_degree)
 }
 
 Parameters::Parameters(const ParametersLiteral& literal, std::string_view kernel, bool checked)
-    : limbs_(literal.primes.size()), log_modulus_(log2_product(chain(literal))) {
+    : digit_ends_(split_into_digits(literal)), log_modulus_(log2_product(chain(literal))) {
     if (literal.primes.empty()) throw std::invalid_argument("the chain has no data primes");
     if (checked) {
         const unsigned largest = largest_log_modulus(literal.security, literal.ring_degree);
@@ -59,7 +81,10 @@ Parameters::Parameters(const ParametersLiteral& literal, std::string_view kernel
                                      literal.security);
         }
     }
-    ring_ = std::make_shared<const ring::Ring>(literal.ring_degree, chain(literal), kernel);
+    ring_ = std::make_shared<const ring::Ring>(literal.ring_degree, literal.primes,
+                                               literal.special_primes, kernel);
+    // Made now, so that parameters which cannot switch keys are refused now.
+    if (!literal.special_primes.empty()) ring_->conversion(0, 0, true);
 }
 
 Parameters::Parameters(const ParametersLiteral& literal, std::string_view kernel)

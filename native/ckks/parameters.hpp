@@ -34,7 +34,8 @@ class Parameters {
   public:
     // Throws InsecureParameters if log2 of the product of all primes exceeds the table, and
     // std::invalid_argument if the literal makes no sense (a degree that is no power of two, a
-    // modulus that is no prime of the right form, a prime twice).
+    // modulus that is no prime of the right form, a prime twice, special primes whose product is
+    // below a data prime).
     explicit Parameters(const ParametersLiteral& literal, std::string_view kernel = {});
 
     // The same without the security table, for small rings in tests. Only the testing module,
@@ -43,16 +44,20 @@ class Parameters {
                                        std::string_view kernel = {});
 
     std::size_t ring_degree() const { return ring_->degree(); }
-    std::size_t limbs() const { return limbs_; }
+    std::size_t limbs() const { return ring_->limbs(); }
     double log_modulus() const { return log_modulus_; }
     // All primes in one ring: the data primes, then the special ones.
     const ring::RingPointer& ring() const { return ring_; }
+    // The data primes in groups, the digits of key switching: digit d has the primes from
+    // digit_ends()[d - 1] (or 0) to digit_ends()[d], whose product is at most that of the special
+    // primes. Empty without special primes.
+    const std::vector<std::size_t>& digit_ends() const { return digit_ends_; }
 
   private:
     Parameters(const ParametersLiteral& literal, std::string_view kernel, bool checked);
 
     ring::RingPointer ring_;
-    std::size_t limbs_;
+    std::vector<std::size_t> digit_ends_;
     double log_modulus_;
 };
 

@@ -49,8 +49,8 @@ nanobind::ndarray<nanobind::numpy, T> to_array(std::vector<T> values,
 // A copy of a polynomial's coefficients, shape (limbs, N).
 inline nanobind::ndarray<nanobind::numpy, std::uint64_t> residues_of(ring::Polynomial polynomial) {
     polynomial.to_coefficients();
-    std::vector<std::uint64_t> words(polynomial.limb(0),
-                                     polynomial.limb(0) + polynomial.limbs() * polynomial.degree());
+    std::vector<std::uint64_t> words(polynomial.row(0),
+                                     polynomial.row(0) + polynomial.limbs() * polynomial.degree());
     return to_array(std::move(words), {polynomial.limbs(), polynomial.degree()});
 }
 

@@ -14,7 +14,8 @@
 #include "ckks/evaluation.hpp"
 #include "ckks/inner_products.hpp"
 #include "python/arrays.hpp"
-#include "ring/bitpack.hpp"
+#include "python/modules.hpp"
+#include "python/packing.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -23,29 +24,6 @@ using namespace strongroom;
 namespace {
 
 using Unlocked = nb::call_guard<nb::gil_scoped_release>;
-
-struct UnpackError : std::invalid_argument {
-    using std::invalid_argument::invalid_argument;
-};
-
-const char* describe(ring::UnpackFault fault) {
-    switch (fault) {
-        case ring::UnpackFault::kLength:
-            return "length";
-        case ring::UnpackFault::kRange:
-            return "range";
-        case ring::UnpackFault::kPadding:
-            return "padding";
-    }
-    return "unknown";
-}
-
-ring::Seed to_seed(std::span<const std::uint8_t> bytes) {
-    ring::Seed seed;
-    if (bytes.size() != seed.size()) throw UnpackError("length");
-    std::memcpy(seed.data(), bytes.data(), seed.size());
-    return seed;
-}
 
 std::size_t packed_polynomial_bytes(const ckks::Parameters& parameters, std::size_t limbs,
                                     std::size_t count) {
@@ -68,7 +46,7 @@ std::vector<std::uint8_t> pack_polynomial(const ckks::Parameters& parameters,
     std::vector<std::uint64_t> chosen(positions ? count : 0);
     for (std::size_t i = 0; i < polynomial.limbs(); ++i) {
         const unsigned bits = parameters.ring()->modulus(i).bits;
-        const std::uint64_t* words = polynomial.limb(i);
+        const std::uint64_t* words = polynomial.row(i);
         if (positions) {
             for (std::size_t k = 0; k < count; ++k) {
                 if ((*positions)[k] >= n) throw std::invalid_argument("no such coefficient");
@@ -111,13 +89,13 @@ ring::Polynomial unpack_polynomial(const ckks::Parameters& parameters, std::size
     for (std::size_t i = 0; i < limbs; ++i) {
         const ring::Modulus& modulus = parameters.ring()->modulus(i);
         const std::size_t size = ring::packed_bytes(count, modulus.bits);
-        std::uint64_t* words = positions ? chosen.data() : result.limb(i);
+        std::uint64_t* words = positions ? chosen.data() : result.row(i);
         const auto fault = ring::unpack({words, count}, bytes.subspan(at, size), modulus.value);
         if (fault) throw UnpackError(describe(*fault));
         at += size;
         for (std::size_t k = 0; positions && k < count; ++k) {
             if ((*positions)[k] >= n) throw std::invalid_argument("no such coefficient");
-            result.limb(i)[(*positions)[k]] = chosen[k];
+            result.row(i)[(*positions)[k]] = chosen[k];
         }
     }
     return result;
@@ -260,8 +238,6 @@ void bind_ciphertexts(nb::module_& m) {
                 ckks::add_at(self, span_of(positions), span_of(values), scale);
             },
             "positions"_a, "values"_a, "scale"_a, Unlocked())
-        .def("multiply_plain", &ckks::multiply_plain, "plaintext"_a, Unlocked())
-        .def("rescale", &ckks::rescale, "drop"_a, Unlocked())
         .def("truncate", &ckks::truncate, "limbs"_a, Unlocked())
         .def(
             "pack_c0",
@@ -383,4 +359,5 @@ NB_MODULE(_native, m) {
     bind_encoding(m);
     bind_ciphertexts(m);
     bind_encryption(m);
+    bind_evaluation(m);
 }

@@ -95,7 +95,7 @@ NB_MODULE(_native_testing, m) {
         std::memcpy(s.data(), seed.data(), s.size());
         const auto p =
             ring::expand_uniform(parameters.ring(), limbs, s, static_cast<ring::Purpose>(purpose));
-        std::vector<std::uint64_t> words(p.limb(0), p.limb(0) + limbs * p.degree());
+        std::vector<std::uint64_t> words(p.row(0), p.row(0) + limbs * p.degree());
         return to_array(std::move(words), {limbs, p.degree()});
     });
     m.def("sample_ternary", [](std::size_t n) {

@@ -1,6 +1,8 @@
 #include "ring/memory.hpp"
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstring>
 
 #if defined(__unix__) || defined(__APPLE__)
@@ -11,9 +13,28 @@ namespace strongroom::ring {
 
 namespace {
 
-constexpr std::align_val_t kAlignment{64};
+constexpr std::size_t kCacheLine = 64;
+constexpr std::size_t kHugePage = std::size_t{1} << 21;
 constexpr std::size_t kSmallestKept = std::size_t{1} << 12;
-constexpr std::size_t kMostBytesKept = std::size_t{1} << 24;
+constexpr std::size_t kMostBytesKept = std::size_t{96} << 20;
+
+// Large blocks begin at a huge page, so that few entries of the processor's address cache cover
+// them.
+std::align_val_t alignment(std::size_t bytes) {
+    return std::align_val_t{bytes >= kHugePage ? kHugePage : kCacheLine};
+}
+
+void* new_block(std::size_t bytes) {
+    void* memory = ::operator new(bytes, alignment(bytes));
+#if defined(__linux__)
+    if (bytes >= kHugePage) static_cast<void>(madvise(memory, bytes, MADV_HUGEPAGE));
+#endif
+    return memory;
+}
+
+void delete_block(void* memory, std::size_t bytes) noexcept {
+    ::operator delete(memory, alignment(bytes));
+}
 
 // Best effort: keep pages out of swap. Limits of the system may refuse. Pages stay locked after
 // release: unlocking works on whole pages, which neighbouring secrets may share.
@@ -32,26 +53,38 @@ struct Kept {
         void* memory;
         std::size_t bytes;
     };
-    std::array<Block, 32> blocks{};
+    std::array<Block, 64> blocks{};
     std::size_t count = 0;
     std::size_t bytes = 0;
 
     void* take(std::size_t wanted) {
         for (std::size_t i = count; i-- > 0;) {
             if (blocks[i].bytes != wanted) continue;
-            void* memory = blocks[i].memory;
-            blocks[i] = blocks[--count];
-            bytes -= wanted;
-            return memory;
+            return remove(i).memory;
         }
         return nullptr;
     }
 
+    // The oldest go where room is needed.
     bool keep(void* memory, std::size_t size) {
-        if (count == blocks.size() || bytes + size > kMostBytesKept) return false;
+        if (size > kMostBytesKept) return false;
+        while (count == blocks.size() || bytes + size > kMostBytesKept) {
+            const Block oldest = remove(0);
+            delete_block(oldest.memory, oldest.bytes);
+        }
         blocks[count++] = {memory, size};
         bytes += size;
         return true;
+    }
+
+    Block remove(std::size_t i) {
+        const Block removed = blocks[i];
+        std::copy(blocks.begin() + static_cast<std::ptrdiff_t>(i) + 1,
+                  blocks.begin() + static_cast<std::ptrdiff_t>(count),
+                  blocks.begin() + static_cast<std::ptrdiff_t>(i));
+        --count;
+        bytes -= removed.bytes;
+        return removed;
     }
 };
 
@@ -64,7 +97,7 @@ struct KeptByThread {
         ended = true;
         for (const Kept* kept : {&plain, &secret}) {
             for (std::size_t i = 0; i < kept->count; ++i) {
-                ::operator delete(kept->blocks[i].memory, kAlignment);
+                delete_block(kept->blocks[i].memory, kept->blocks[i].bytes);
             }
         }
     }
@@ -93,14 +126,14 @@ void* take_block(std::size_t bytes, bool secret) {
     if (Kept* kept = kept_blocks(bytes, secret)) {
         if (void* memory = kept->take(bytes)) return memory;
     }
-    void* memory = ::operator new(bytes, kAlignment);
+    void* memory = new_block(bytes);
     if (secret) lock_pages(memory, bytes);
     return memory;
 }
 
 void give_block(void* block, std::size_t bytes, bool secret) noexcept {
     Kept* kept = kept_blocks(bytes, secret);
-    if (kept == nullptr || !kept->keep(block, bytes)) ::operator delete(block, kAlignment);
+    if (kept == nullptr || !kept->keep(block, bytes)) delete_block(block, bytes);
 }
 
 }  // namespace strongroom::ring

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <limits>
 #include <new>
+#include <utility>
 #include <vector>
 
 namespace strongroom::ring {
@@ -37,9 +38,24 @@ struct Allocator {
         if constexpr (kSecret) wipe(p, n * sizeof(T));
         give_block(p, n * sizeof(T), kSecret);
     }
+    // Words that nobody set are not zeroed: they would be written twice. Secrets always begin as
+    // zero.
+    template <class U>
+    void construct(U* p) {
+        if constexpr (kSecret) {
+            ::new (static_cast<void*>(p)) U();
+        } else {
+            ::new (static_cast<void*>(p)) U;
+        }
+    }
+    template <class U, class... Arguments>
+    void construct(U* p, Arguments&&... arguments) {
+        ::new (static_cast<void*>(p)) U(std::forward<Arguments>(arguments)...);
+    }
     friend bool operator==(const Allocator&, const Allocator&) { return true; }
 };
 
+// A vector of a given size holds unspecified words until they are set.
 using Words = std::vector<std::uint64_t, Allocator<std::uint64_t, false>>;
 template <class T>
 using Secret = std::vector<T, Allocator<T, true>>;

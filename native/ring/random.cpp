@@ -8,6 +8,8 @@
 #include <numbers>
 #include <stdexcept>
 
+#include "ring/parallel.hpp"
+
 #if defined(__linux__)
 #include <sys/random.h>
 #elif defined(__APPLE__)
@@ -49,26 +51,30 @@ Seed random_seed() {
     return seed;
 }
 
-Polynomial expand_uniform(const RingPointer& ring, std::size_t limbs, const Seed& seed,
-                          Purpose purpose) {
+void expand_uniform_row(const Ring& ring, std::size_t prime, const Seed& seed, Purpose purpose,
+                        std::uint32_t index, std::uint64_t* out) {
     static_assert(std::endian::native == std::endian::little, "keystream words are little-endian");
-    Polynomial result(ring, limbs, Form::kValues);
     std::uint32_t key[8];
     std::memcpy(key, seed.data(), sizeof key);
     constexpr std::size_t kBlocks = 64;
     std::uint32_t words[16 * kBlocks];
-    const std::size_t n = ring->degree();
-    for (std::size_t i = 0; i < limbs; ++i) {
-        const std::uint32_t nonce[3] = {static_cast<std::uint32_t>(purpose),
-                                        static_cast<std::uint32_t>(i), 0};
-        std::uint64_t* out = result.limb(i);
-        std::size_t done = 0;
-        for (std::uint32_t counter = 0; done < n; counter += kBlocks) {
-            ring->kernel().chacha20(words, key, nonce, counter, kBlocks);
-            done +=
-                ring->kernel().accept(out + done, n - done, words, 16 * kBlocks, ring->modulus(i));
-        }
+    const std::uint32_t nonce[3] = {static_cast<std::uint32_t>(purpose),
+                                    static_cast<std::uint32_t>(prime), index};
+    const std::size_t n = ring.degree();
+    std::size_t done = 0;
+    for (std::uint32_t counter = 0; done < n; counter += kBlocks) {
+        ring.kernel().chacha20(words, key, nonce, counter, kBlocks);
+        done +=
+            ring.kernel().accept(out + done, n - done, words, 16 * kBlocks, ring.modulus(prime));
     }
+}
+
+Polynomial expand_uniform(const RingPointer& ring, std::size_t limbs, const Seed& seed,
+                          Purpose purpose, std::uint32_t index, Extent extent) {
+    Polynomial result = Polynomial::unset(ring, limbs, Form::kValues, extent);
+    parallel_for(result.rows(), [&](std::size_t i) {
+        expand_uniform_row(*ring, result.prime(i), seed, purpose, index, result.row(i));
+    });
     return result;
 }
 
@@ -148,7 +154,7 @@ void add_flood(Polynomial& polynomial, std::span<const std::uint32_t> positions,
     for (std::size_t l = 0; l < polynomial.limbs(); ++l) {
         const Modulus& m = polynomial.ring().modulus(l);
         const std::uint64_t scale = power_mod(2, flood.shift, m);
-        std::uint64_t* out = polynomial.limb(l);
+        std::uint64_t* out = polynomial.row(l);
         for (std::size_t i = 0; i < positions.size(); ++i) {
             const std::int64_t sign = flood.high[i] >> 63;
             const std::uint64_t magnitude =

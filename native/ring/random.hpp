@@ -19,14 +19,18 @@ void system_random(void* memory, std::size_t bytes);
 Seed random_seed();
 
 // What a public polynomial is for; part of the ChaCha20 nonce.
-enum class Purpose : std::uint32_t { kCiphertext = 1, kPublicKey = 2 };
+enum class Purpose : std::uint32_t { kCiphertext = 1, kPublicKey = 2, kSwitchingKey = 3 };
 
-// A uniform polynomial in values form, determined by the seed (docs/reference/format.md): limb i
-// reads the keystream of ChaCha20 with the seed as key, nonce (purpose, i, 0) and counter 0 as
-// little-endian words, of 4 bytes for primes up to 32 bits and of 8 bytes above, keeps the lowest
-// bits of each, as many as the prime has, and skips those that are not below the prime.
+// A uniform polynomial in values form, determined by the seed (docs/reference/format.md): the row
+// of prime i reads the keystream of ChaCha20 with the seed as key, nonce (purpose, i, index) and
+// counter 0 as little-endian words, of 4 bytes for primes up to 32 bits and of 8 bytes above, keeps
+// the lowest bits of each, as many as the prime has, and skips those that are not below the prime.
 Polynomial expand_uniform(const RingPointer& ring, std::size_t limbs, const Seed& seed,
-                          Purpose purpose);
+                          Purpose purpose, std::uint32_t index = 0, Extent extent = Extent::kData);
+
+// Its row of one prime: N words.
+void expand_uniform_row(const Ring& ring, std::size_t prime, const Seed& seed, Purpose purpose,
+                        std::uint32_t index, std::uint64_t* out);
 
 // Uniform over {-1, 0, 1}.
 Secret<std::int32_t> sample_ternary(std::size_t n);

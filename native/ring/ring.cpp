@@ -1,96 +1,140 @@
 #include "ring/ring.hpp"
 
 #include <algorithm>
+#include <array>
 #include <stdexcept>
+
+#include "ring/parallel.hpp"
 
 namespace strongroom::ring {
 
-Ring::Ring(std::size_t degree, std::span<const std::uint64_t> primes, std::string_view kernel)
-    : degree_(degree), kernel_(&kernel_by_name(kernel)) {
+Ring::Ring(std::size_t degree, std::span<const std::uint64_t> primes,
+           std::span<const std::uint64_t> special_primes, std::string_view kernel)
+    : degree_(degree), limbs_(primes.size()), embedding_(degree), kernel_(&kernel_by_name(kernel)) {
     if (primes.empty()) throw std::invalid_argument("a ring needs at least one prime");
-    tables_.reserve(primes.size());
-    for (std::size_t i = 0; i < primes.size(); ++i) {
-        if (std::find(primes.begin(), primes.begin() + static_cast<std::ptrdiff_t>(i), primes[i]) !=
-            primes.begin() + static_cast<std::ptrdiff_t>(i)) {
-            throw std::invalid_argument("a prime occurs twice in the chain");
-        }
-        tables_.emplace_back(degree, primes[i]);
+    std::vector<std::uint64_t> chain(primes.begin(), primes.end());
+    chain.insert(chain.end(), special_primes.begin(), special_primes.end());
+    tables_.reserve(chain.size());
+    for (std::size_t i = 0; i < chain.size(); ++i) {
+        tables_.emplace_back(degree, chain[i]);
         inverses_.emplace_back();
         for (std::size_t j = 0; j < i; ++j) {
-            const std::uint64_t value = inverse_mod(primes[i] % primes[j], modulus(j));
-            inverses_[i].push_back({value, shoup_constant(value, modulus(j))});
+            if (chain[j] == chain[i]) {
+                throw std::invalid_argument("a prime occurs twice in the chain");
+            }
+            inverses_[i].emplace_back(inverse_mod(chain[i] % chain[j], modulus(j)), modulus(j));
         }
     }
 }
 
-Polynomial::Polynomial(RingPointer ring, std::size_t limbs, Form form)
-    : ring_(std::move(ring)), limbs_(limbs), form_(form) {
+const BaseConversion& Ring::conversion(std::size_t begin, std::size_t end, bool special) const {
+    const std::lock_guard guard(lock_);
+    std::unique_ptr<BaseConversion>& conversion = conversions_[{begin, end, special}];
+    if (!conversion) {
+        std::vector<std::size_t> sources;
+        for (std::size_t i = begin; i < end; ++i) sources.push_back(i);
+        for (std::size_t i = limbs(); special && i < primes(); ++i) sources.push_back(i);
+        conversion = std::make_unique<BaseConversion>(*this, std::move(sources));
+    }
+    return *conversion;
+}
+
+Polynomial::Polynomial(Unset, RingPointer ring, std::size_t limbs, Form form, Extent extent)
+    : ring_(std::move(ring)), limbs_(limbs), form_(form), extent_(extent) {
     if (limbs == 0 || limbs > ring_->limbs()) {
         throw std::invalid_argument("the number of limbs is not in the ring's chain");
     }
-    words_.resize(limbs * ring_->degree());
+    words_.resize(rows() * ring_->degree());
+}
+
+Polynomial::Polynomial(RingPointer ring, std::size_t limbs, Form form, Extent extent)
+    : Polynomial(Unset{}, std::move(ring), limbs, form, extent) {
+    std::fill(words_.begin(), words_.end(), 0);
+}
+
+Polynomial Polynomial::unset(RingPointer ring, std::size_t limbs, Form form, Extent extent) {
+    return Polynomial(Unset{}, std::move(ring), limbs, form, extent);
 }
 
 void Polynomial::to_values() {
     if (form_ == Form::kValues) return;
-    for (std::size_t i = 0; i < limbs_; ++i) ring_->kernel().forward_ntt(limb(i), ring_->table(i));
+    parallel_for(rows(), [&](std::size_t i) {
+        ring_->kernel().forward_ntt(row(i), ring_->table(prime(i)));
+    });
     form_ = Form::kValues;
 }
 
 void Polynomial::to_coefficients() {
     if (form_ == Form::kCoefficients) return;
-    for (std::size_t i = 0; i < limbs_; ++i) ring_->kernel().inverse_ntt(limb(i), ring_->table(i));
+    parallel_for(rows(), [&](std::size_t i) {
+        ring_->kernel().inverse_ntt(row(i), ring_->table(prime(i)));
+    });
     form_ = Form::kCoefficients;
 }
 
+Polynomial Polynomial::in_values() const {
+    Polynomial copy = *this;
+    copy.to_values();
+    return copy;
+}
+
 void Polynomial::require_like(const Polynomial& other) const {
-    if (ring_ != other.ring_ || form_ != other.form_ || limbs_ != other.limbs_) {
+    if (ring_ != other.ring_ || form_ != other.form_ || limbs_ != other.limbs_ ||
+        extent_ != other.extent_) {
         throw std::invalid_argument("polynomials of different rings, forms or levels");
+    }
+}
+
+void Polynomial::require_factor(const Polynomial& other) const {
+    if (ring_ != other.ring_ || form_ != Form::kValues || other.form_ != Form::kValues ||
+        other.limbs_ < limbs_ || (extent_ == Extent::kWithSpecial && other.extent_ != extent_)) {
+        throw std::invalid_argument("only values over the same ring and level multiply");
     }
 }
 
 void Polynomial::add(const Polynomial& other) {
     require_like(other);
-    for (std::size_t i = 0; i < limbs_; ++i) {
-        ring_->kernel().add(limb(i), limb(i), other.limb(i), degree(), ring_->modulus(i));
-    }
+    parallel_for(rows(), [&](std::size_t i) {
+        ring_->kernel().add(row(i), row(i), other.row(i), degree(), modulus(i));
+    });
 }
 
 void Polynomial::subtract(const Polynomial& other) {
     require_like(other);
-    for (std::size_t i = 0; i < limbs_; ++i) {
-        ring_->kernel().subtract(limb(i), limb(i), other.limb(i), degree(), ring_->modulus(i));
+    parallel_for(rows(), [&](std::size_t i) {
+        ring_->kernel().subtract(row(i), row(i), other.row(i), degree(), modulus(i));
+    });
+}
+
+void Polynomial::negate() {
+    const Words zero(degree(), 0);
+    for (std::size_t i = 0; i < rows(); ++i) {
+        ring_->kernel().subtract(row(i), zero.data(), row(i), degree(), modulus(i));
     }
 }
 
 void Polynomial::multiply(const Polynomial& other) {
-    if (ring_ != other.ring_ || form_ != Form::kValues || other.form_ != Form::kValues ||
-        other.limbs_ < limbs_) {
-        throw std::invalid_argument("only values over the same ring and level multiply");
-    }
-    for (std::size_t i = 0; i < limbs_; ++i) {
-        ring_->kernel().multiply(limb(i), limb(i), other.limb(i), degree(), ring_->modulus(i));
-    }
+    require_factor(other);
+    parallel_for(rows(), [&](std::size_t i) {
+        ring_->kernel().multiply(row(i), row(i), row_of(other, i), degree(), modulus(i));
+    });
 }
 
 void Polynomial::multiply_add(const Polynomial& a, const Polynomial& b) {
     require_like(a);
-    if (ring_ != b.ring_ || form_ != Form::kValues || b.form_ != Form::kValues ||
-        b.limbs_ < limbs_) {
-        throw std::invalid_argument("only values over the same ring and level multiply");
-    }
-    for (std::size_t i = 0; i < limbs_; ++i) {
-        ring_->kernel().multiply_add(limb(i), a.limb(i), b.limb(i), degree(), ring_->modulus(i));
-    }
+    require_factor(b);
+    parallel_for(rows(), [&](std::size_t i) {
+        ring_->kernel().multiply_add(row(i), a.row(i), row_of(b, i), degree(), modulus(i));
+    });
 }
 
 void Polynomial::add_small(std::span<const std::int32_t> small) {
     if (form_ != Form::kCoefficients || small.size() > degree()) {
         throw std::invalid_argument("small numbers are added to at most N coefficients");
     }
-    for (std::size_t i = 0; i < limbs_; ++i) {
-        const std::uint64_t q = ring_->modulus(i).value;
-        std::uint64_t* out = limb(i);
+    for (std::size_t i = 0; i < rows(); ++i) {
+        const std::uint64_t q = modulus(i).value;
+        std::uint64_t* out = row(i);
         for (std::size_t j = 0; j < small.size(); ++j) {
             const std::int64_t x = small[j];
             const std::uint64_t residue =
@@ -105,42 +149,69 @@ void Polynomial::truncate(std::size_t limbs) {
         throw std::invalid_argument("a polynomial can only lose limbs, and keeps one");
     }
     limbs_ = limbs;
+    extent_ = Extent::kData;
     words_.resize(limbs * degree());
 }
 
-// With p the last prime and h = floor(p/2): round(x / p) = (x + h - ((x + h) mod p)) / p.
-// Adding h to x and taking it off again after the reduction of the last residue costs nothing
-// more than a shift of that residue: (x_i - (r - h)) / p with r = (x + h) mod p. To keep words
-// non-negative, the kernel subtracts r and h goes back in through r' = r + (q_i - h mod q_i).
-void Polynomial::divide_by_last() {
-    if (limbs_ < 2) throw std::invalid_argument("the last prime cannot be divided away");
-    const std::size_t last = limbs_ - 1;
-    const Modulus& p = ring_->modulus(last);
-    const Kernel& kernel = ring_->kernel();
-    const std::size_t n = degree();
-    const std::uint64_t half = p.value / 2;
-    const bool values = form_ == Form::kValues;
-    Words remainder(limb(last), limb(last) + n);
-    if (values) kernel.inverse_ntt(remainder.data(), ring_->table(last));
-    for (std::uint64_t& r : remainder) r = add_mod(r, half, p);
-    Words shifted(n);
-    for (std::size_t i = 0; i < last; ++i) {
-        const Modulus& q = ring_->modulus(i);
-        const std::uint64_t offset = q.value - half % q.value;
-        const ShoupFactor& inverse = ring_->inverse(last, i);
-        for (std::size_t j = 0; j < n; ++j) shifted[j] = remainder[j] + offset;
-        if (values) {
-            for (std::size_t j = 0; j < n; ++j) shifted[j] = reduce_word(shifted[j], q);
-            kernel.forward_ntt(shifted.data(), ring_->table(i));
-        }
-        kernel.subtract_reduced_scale(limb(i), limb(i), shifted.data(), n, inverse.value,
-                                      inverse.shoup, q);
+namespace {
+
+// Coefficients that are converted at a time: those of all sources stay in the first cache.
+constexpr std::size_t kConversionBlock = 512;
+
+}  // namespace
+
+// (x - r) / D with r the centred remainder of x modulo D: the nearest integer to x / D.
+void divide_and_round(std::span<Polynomial* const> polynomials, std::size_t limbs) {
+    Polynomial& first = *polynomials[0];
+    const bool special = first.extent_ == Extent::kWithSpecial;
+    if (limbs == 0 || limbs > first.limbs_ || (limbs == first.limbs_ && !special)) {
+        throw std::invalid_argument("division drops at least one prime, and keeps one");
     }
-    truncate(last);
+    const Ring& ring = *first.ring_;
+    const Kernel& kernel = ring.kernel();
+    const std::size_t n = ring.degree();
+    const std::size_t dropped = first.rows() - limbs;
+    const bool values = first.form_ == Form::kValues;
+    const BaseConversion& conversion = ring.conversion(limbs, first.limbs_, special);
+    for (const Polynomial* polynomial : polynomials) first.require_like(*polynomial);
+    if (values) {
+        parallel_for(polynomials.size() * dropped, [&](std::size_t task) {
+            Polynomial& x = *polynomials[task / dropped];
+            const std::size_t row = limbs + task % dropped;
+            kernel.inverse_ntt(x.row(row), ring.table(x.prime(row)));
+        });
+    }
+    const std::size_t block = std::min(kConversionBlock, n);
+    std::vector<Polynomial> remainders;
+    for (std::size_t i = 0; i < polynomials.size(); ++i) {
+        remainders.push_back(Polynomial::unset(first.ring_, limbs, Form::kCoefficients));
+    }
+    parallel_for(polynomials.size() * (n / block), [&](std::size_t task) {
+        Polynomial& x = *polynomials[task / (n / block)];
+        Polynomial& remainder = remainders[task / (n / block)];
+        const std::size_t at = task % (n / block) * block;
+        std::array<std::uint64_t*, kMostCombined> digits;
+        for (std::size_t k = 0; k < dropped; ++k) digits[k] = x.row(limbs + k) + at;
+        conversion.to_digits({digits.data(), dropped}, block);
+        for (std::size_t i = 0; i < limbs; ++i) {
+            conversion.to_residues(remainder.row(i) + at, {digits.data(), dropped}, i, block);
+        }
+    });
+    parallel_for(polynomials.size() * limbs, [&](std::size_t task) {
+        Polynomial& x = *polynomials[task / limbs];
+        const std::size_t i = task % limbs;
+        std::uint64_t* remainder = remainders[task / limbs].row(i);
+        if (values) kernel.forward_ntt(remainder, ring.table(i));
+        const ShoupFactor& inverse = conversion.inverse_product(i);
+        kernel.subtract_reduced_scale(x.row(i), x.row(i), remainder, n, inverse.value,
+                                      inverse.shoup, ring.modulus(i));
+    });
+    for (Polynomial* polynomial : polynomials) polynomial->truncate(limbs);
 }
 
-Polynomial lift(const RingPointer& ring, std::size_t limbs, std::span<const std::int32_t> small) {
-    Polynomial result(ring, limbs, Form::kCoefficients);
+Polynomial lift(const RingPointer& ring, std::size_t limbs, std::span<const std::int32_t> small,
+                Extent extent) {
+    Polynomial result(ring, limbs, Form::kCoefficients, extent);
     result.add_small(small);
     return result;
 }

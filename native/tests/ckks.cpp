@@ -98,7 +98,7 @@ void circuit(std::string_view kernel, std::size_t n) {
         const std::vector<std::uint32_t> declared = {static_cast<std::uint32_t>(n - 1), 0, 3};
         const auto safe = ckks::sanitise(parameters, product, key, declared, 6.0);
         std::size_t zeros = 0;
-        for (std::size_t i = 0; i < n; ++i) zeros += safe.c0.limb(0)[i] == 0;
+        for (std::size_t i = 0; i < n; ++i) zeros += safe.c0.row(0)[i] == 0;
         CHECK(zeros >= n - 3);
         const auto published = ckks::decrypt_flooded(safe, secret, declared, after, 6.0);
         const double flood = (2 * 9.5 * 64 + 9 * 3.2 * std::sqrt(4.0 * n / 3 + 1) + 42) / after;
@@ -120,7 +120,7 @@ void secret_keys_are_bytes(std::size_t n) {
     CHECK(bytes.size() == n / 4);
     const ckks::SecretKey again = ckks::SecretKey::from_bytes(parameters, bytes);
     CHECK(again.to_bytes() == bytes);
-    CHECK(std::equal(secret.values().limb(0), secret.values().limb(0) + n, again.values().limb(0)));
+    CHECK(std::equal(secret.values().row(0), secret.values().row(0) + n, again.values().row(0)));
     bytes[0] |= 3;
     THROWS(ckks::SecretKey::from_bytes(parameters, bytes), std::invalid_argument);
     bytes.pop_back();

@@ -53,8 +53,8 @@ void samples_are_in_range(const ring::Kernel& kernel) {
         ring::Seed seed = ring::random_seed();
         const auto a = ring::expand_uniform(ring, 1, seed, ring::Purpose::kCiphertext);
         const auto b = ring::expand_uniform(ring, 1, seed, ring::Purpose::kCiphertext);
-        CHECK(std::equal(a.limb(0), a.limb(0) + 64, b.limb(0)));
-        for (std::size_t i = 0; i < 64; ++i) CHECK(a.limb(0)[i] < primes[0]);
+        CHECK(std::equal(a.row(0), a.row(0) + 64, b.row(0)));
+        for (std::size_t i = 0; i < 64; ++i) CHECK(a.row(0)[i] < primes[0]);
     }
 }
 
@@ -81,7 +81,7 @@ void floods_are_added_where_they_belong() {
                             static_cast<__int128>(flood.high[k]) * unit + flood.low[k];
                         expected = ((value % q) + q) % q;
                     }
-                    CHECK(static_cast<__int128>(polynomial.limb(l)[i]) == expected);
+                    CHECK(static_cast<__int128>(polynomial.row(l)[i]) == expected);
                 }
             }
         }

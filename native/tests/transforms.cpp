@@ -130,8 +130,8 @@ void division_rounds(std::string_view kernel, std::size_t n) {
         if (j == 0) x[j] = modulus - 1;
         if (j == 1) x[j] = p / 2;
         if (j == 2) x[j] = p / 2 + 1;
-        polynomial.limb(0)[j] = static_cast<std::uint64_t>(x[j] % q);
-        polynomial.limb(1)[j] = static_cast<std::uint64_t>(x[j] % p);
+        polynomial.row(0)[j] = static_cast<std::uint64_t>(x[j] % q);
+        polynomial.row(1)[j] = static_cast<std::uint64_t>(x[j] % p);
     }
     ring::Polynomial values = polynomial;
     values.to_values();
@@ -141,8 +141,8 @@ void division_rounds(std::string_view kernel, std::size_t n) {
     values.to_coefficients();
     for (std::size_t j = 0; j < n; ++j) {
         const auto rounded = static_cast<std::uint64_t>((x[j] + p / 2) / p % q);
-        CHECK(polynomial.limb(0)[j] == rounded);
-        CHECK(values.limb(0)[j] == rounded);
+        CHECK(polynomial.row(0)[j] == rounded);
+        CHECK(values.row(0)[j] == rounded);
     }
     THROWS(polynomial.divide_by_last(), std::invalid_argument);
 }

@@ -67,8 +67,6 @@ class Ciphertext:
     def add_at(
         self, positions: NDArray[np.uint32], values: NDArray[np.float64], scale: float
     ) -> None: ...
-    def multiply_plain(self, plaintext: Plaintext) -> None: ...
-    def rescale(self, drop: int) -> None: ...
     def truncate(self, limbs: int) -> None: ...
     def pack_c0(
         self, parameters: Parameters, positions: NDArray[np.uint32] | None = None
@@ -143,4 +141,74 @@ def sanitise(
     key: PublicKey,
     positions: NDArray[np.uint32],
     log_sigma: float,
+) -> Ciphertext: ...
+
+@final
+class SwitchingKey:
+    def __init__(
+        self, parameters: Parameters, element: int, limbs: int, words: NDArray[np.uint64]
+    ) -> None: ...
+    @staticmethod
+    def generate(
+        parameters: Parameters, secret: SecretKey, element: int, limbs: int, threads: int
+    ) -> SwitchingKey: ...
+    @staticmethod
+    def unpack(
+        parameters: Parameters, element: int, limbs: int, seed: Buffer, b: Buffer, threads: int
+    ) -> SwitchingKey: ...
+    @property
+    def element(self) -> int: ...
+    @property
+    def limbs(self) -> int: ...
+    @property
+    def digits(self) -> int: ...
+    @property
+    def seed(self) -> bytes | None: ...
+    @property
+    def words(self) -> NDArray[np.uint64]: ...
+    def pack_b(self) -> bytes: ...
+
+def switching_key_words(parameters: Parameters, limbs: int) -> int: ...
+def switching_key_packed_bytes(parameters: Parameters, limbs: int) -> int: ...
+def multiply_plain(ciphertext: Ciphertext, plaintext: Plaintext, threads: int) -> Ciphertext: ...
+def rescale(ciphertext: Ciphertext, drop: int, threads: int) -> Ciphertext: ...
+def linear_combination(
+    parameters: Parameters,
+    ciphertexts: list[Ciphertext],
+    factors: NDArray[np.uint64],
+    constants: NDArray[np.uint64],
+    threads: int,
+) -> Ciphertext: ...
+def sum_of_products(
+    parameters: Parameters,
+    a: list[Ciphertext],
+    b: list[Ciphertext],
+    key: SwitchingKey,
+    drop: int,
+    threads: int,
+) -> Ciphertext: ...
+def apply_automorphism(
+    parameters: Parameters, ciphertext: Ciphertext, key: SwitchingKey, threads: int
+) -> Ciphertext: ...
+def apply_automorphisms(
+    parameters: Parameters, ciphertext: Ciphertext, keys: list[SwitchingKey], threads: int
+) -> list[Ciphertext]: ...
+def transform_plain(
+    parameters: Parameters,
+    x: Ciphertext,
+    babies: list[SwitchingKey | None],
+    giants: list[SwitchingKey | None],
+    diagonals: list[Plaintext | None],
+    drop: int,
+    threads: int,
+) -> Ciphertext: ...
+def transform_encrypted(
+    parameters: Parameters,
+    x: Ciphertext,
+    babies: list[SwitchingKey | None],
+    giants: list[SwitchingKey | None],
+    diagonals: list[Ciphertext | None],
+    relinearisation: SwitchingKey,
+    drop: int,
+    threads: int,
 ) -> Ciphertext: ...

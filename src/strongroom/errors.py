@@ -52,6 +52,7 @@ CODES: Final[dict[str, str]] = {
     "SR-KEYS-PASSPHRASE": "the passphrase is wrong, or the key file is damaged",
     "SR-KEYS-PERMISSIONS": "the key store can be read by other users of this machine",
     "SR-KEYS-FILE": "the key store can't be read or written",
+    "SR-KEYS-MISSING": "an evaluation key that the computation needs is missing",
     # the server and the way to it
     "SR-SERVER-URL": "the server's address is not one that a client can use",
     "SR-SERVER-UNREACHABLE": "the server does not answer",

@@ -63,8 +63,7 @@ def multiply_plain(ciphertext: Ciphertext, plaintext: Plaintext) -> Ciphertext:
     """The product with a plaintext; scales multiply. Slot by slot, or a negacyclic convolution
     of coefficients. Not sanitised: see `sanitise`."""
     _like(ciphertext, plaintext)
-    native = ciphertext.native.copy()
-    native.multiply_plain(plaintext.native)
+    native = _native.multiply_plain(ciphertext.native, plaintext.native, 1)
     return _result(ciphertext, native, ciphertext.scale * plaintext.scale)
 
 
@@ -73,8 +72,7 @@ def rescale(ciphertext: Ciphertext, drop: int) -> Ciphertext:
     if not 0 < drop < ciphertext.limbs:
         raise ValueError("rescaling drops at least one prime and keeps one")
     primes = ciphertext.parameters.primes[ciphertext.limbs - drop : ciphertext.limbs]
-    native = ciphertext.native.copy()
-    native.rescale(drop)
+    native = _native.rescale(ciphertext.native, drop, 1)
     scale = ciphertext.scale
     for prime in primes:
         scale /= prime

@@ -6,6 +6,7 @@ The secret key never leaves the client. Its bytes are for `keys.KeyStore`, which
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from strongroom import _native
 from strongroom.engine.ciphertext import Ciphertext, Plaintext
 from strongroom.engine.parameters import Parameters
+from strongroom.engine.switching_keys import EvaluationKeys, SwitchingKey
 from strongroom.errors import KeyStoreError
 
 
@@ -86,6 +88,28 @@ class SecretKey:
         """A fresh public key over the first `limbs` primes."""
         native = _native.PublicKey.generate(self.parameters.native, self._native, limbs)
         return PublicKey(native, self.parameters)
+
+    def switching_key(self, element: int, limbs: int | None = None) -> SwitchingKey:
+        """A fresh evaluation key.
+
+        Args:
+            element: a Galois element (`engine.galois`), or `RELINEARISATION`.
+            limbs: it serves ciphertexts of up to so many primes; all by default.
+
+        Raises:
+            ValueError: the parameters have no special primes, or there is no such automorphism.
+        """
+        native = _native.SwitchingKey.generate(
+            self.parameters.native, self._native, element, limbs or self.parameters.limbs, 1
+        )
+        return SwitchingKey(native, self.parameters, element)
+
+    def evaluation_keys(
+        self, elements: Iterable[int], limbs: int | None = None
+    ) -> EvaluationKeys:
+        """Fresh evaluation keys for some elements."""
+        keys = {element: self.switching_key(element, limbs) for element in elements}
+        return EvaluationKeys(self.parameters, keys)
 
     def encrypt(self, plaintext: Plaintext) -> Ciphertext:
         """Encrypt symmetrically: less noise than a public key, and half the size to send."""

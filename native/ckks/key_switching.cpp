@@ -1,0 +1,141 @@
+#include "ckks/key_switching.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "ring/parallel.hpp"
+
+namespace strongroom::ckks {
+
+using ring::Extent;
+using ring::Form;
+using ring::Polynomial;
+
+namespace {
+
+// Coefficients that are converted at a time: those of a digit's primes stay in the first cache.
+constexpr std::size_t kConversionBlock = 512;
+
+}  // namespace
+
+Decomposition::Decomposition(const Parameters& parameters, const Polynomial& x)
+    : x_(x), rows_(x.limbs() + x.ring().special_limbs()) {
+    const ring::Ring& ring = x.ring();
+    const ring::Kernel& kernel = ring.kernel();
+    const std::size_t n = ring.degree();
+    const std::size_t limbs = x.limbs();
+    if (x.form() != Form::kValues || x.extent() != Extent::kData ||
+        x.ring_pointer() != parameters.ring() || parameters.digit_ends().empty()) {
+        throw std::invalid_argument("only values modulo data primes are decomposed");
+    }
+    std::size_t begin = 0;
+    for (const std::size_t end : parameters.digit_ends()) {
+        Digit digit{begin, std::min(end, limbs), {}};
+        digit.extended.resize(rows_of(digit) * n);
+        digits_.push_back(std::move(digit));
+        begin = end;
+        if (end >= limbs) break;
+    }
+    Polynomial coefficients = Polynomial::unset(x.ring_pointer(), limbs, Form::kCoefficients);
+    ring::parallel_for(limbs, [&](std::size_t i) {
+        std::copy(x.row(i), x.row(i) + n, coefficients.row(i));
+        kernel.inverse_ntt(coefficients.row(i), ring.table(i));
+    });
+    const std::size_t block = std::min(kConversionBlock, n);
+    const std::size_t blocks = n / block;
+    std::vector<const ring::BaseConversion*> conversions;
+    for (const Digit& digit : digits_) {
+        conversions.push_back(&ring.conversion(digit.begin, digit.end, false));
+    }
+    ring::parallel_for(digits_.size() * blocks, [&](std::size_t task) {
+        const std::size_t d = task / blocks;
+        Digit& digit = digits_[d];
+        const std::size_t at = task % blocks * block;
+        const std::size_t count = digit.end - digit.begin;
+        std::array<std::uint64_t*, ring::kMostCombined> sources;
+        for (std::size_t i = 0; i < count; ++i) {
+            sources[i] = coefficients.row(digit.begin + i) + at;
+        }
+        conversions[d]->to_digits({sources.data(), count}, block);
+        for (std::size_t row = 0; row < rows_; ++row) {
+            if (row >= digit.begin && row < digit.end) continue;
+            const std::size_t prime = row < limbs ? row : row - limbs + ring.limbs();
+            conversions[d]->to_residues(extended_row(digit, row) + at, {sources.data(), count},
+                                        prime, block);
+        }
+    });
+}
+
+void Decomposition::transform_row(std::size_t row) {
+    const ring::Ring& ring = x_.ring();
+    const std::size_t limbs = x_.limbs();
+    const ring::NttTable& table = ring.table(row < limbs ? row : row - limbs + ring.limbs());
+    for (Digit& digit : digits_) {
+        if (row >= digit.begin && row < digit.end) continue;
+        ring.kernel().forward_ntt(extended_row(digit, row), table);
+    }
+}
+
+void Decomposition::transform_all() {
+    ring::parallel_for(rows_, [&](std::size_t row) { transform_row(row); });
+}
+
+void Decomposition::multiply_row(const SwitchingKey& key, std::size_t row, std::uint64_t* out_b,
+                                 std::uint64_t* out_a) const {
+    const ring::Ring& ring = x_.ring();
+    const std::size_t n = ring.degree();
+    const std::size_t limbs = x_.limbs();
+    const ring::Modulus& m = ring.modulus(row < limbs ? row : row - limbs + ring.limbs());
+    const std::size_t key_row = row < limbs ? row : row - limbs + key.limbs();
+    std::vector<const std::uint64_t*> rows, b, a;
+    for (std::size_t d = 0; d < digits_.size(); ++d) {
+        const Digit& digit = digits_[d];
+        const bool own = row >= digit.begin && row < digit.end;
+        const std::size_t i = row < digit.begin ? row : row - (digit.end - digit.begin);
+        rows.push_back(own ? x_.row(row) : digit.extended.data() + i * n);
+        b.push_back(key.b(d, key_row));
+        a.push_back(key.a(d, key_row));
+    }
+    ring.kernel().sum_products(out_b, rows.data(), b.data(), rows.size(), n, m);
+    ring.kernel().sum_products(out_a, rows.data(), a.data(), rows.size(), n, m);
+}
+
+ExtendedCiphertext ExtendedCiphertext::unset(const Parameters& parameters, std::size_t limbs) {
+    return {Polynomial::unset(parameters.ring(), limbs, Form::kValues, Extent::kWithSpecial),
+            Polynomial::unset(parameters.ring(), limbs, Form::kValues, Extent::kWithSpecial)};
+}
+
+void add_times_special(const ring::Ring& ring, std::uint64_t* out, const std::uint64_t* x,
+                       std::size_t row) {
+    const ring::Modulus& m = ring.modulus(row);
+    const std::array terms = {const_cast<const std::uint64_t*>(out), x};
+    const std::array factors = {m.two_52, ring.conversion(0, 0, true).product_times_two_52(row)};
+    ring.kernel().combine(out, terms.data(), factors.data(), 2, 0, ring.degree(), m);
+}
+
+Ciphertext finish(ExtendedCiphertext extended, std::size_t drop,
+                  const ring::Automorphism* automorphism) {
+    const std::size_t limbs = extended.c0.limbs();
+    if (drop >= limbs) throw std::invalid_argument("rescaling keeps a prime");
+    const std::array parts = {&extended.c0, &extended.c1};
+    ring::divide_and_round(parts, limbs - drop);
+    if (automorphism == nullptr) return {std::move(extended.c0), std::move(extended.c1)};
+    const ring::RingPointer& ring = extended.c0.ring_pointer();
+    Ciphertext result{Polynomial::unset(ring, limbs - drop, Form::kValues),
+                      Polynomial::unset(ring, limbs - drop, Form::kValues)};
+    ring::parallel_for(2 * (limbs - drop), [&](std::size_t task) {
+        const std::size_t row = task / 2;
+        Polynomial& out = task % 2 == 0 ? result.c0 : result.c1;
+        const Polynomial& in = task % 2 == 0 ? extended.c0 : extended.c1;
+        ring->kernel().permute(out.row(row), in.row(row), *automorphism);
+    });
+    return result;
+}
+
+void require_key(const SwitchingKey& key, const ring::RingPointer& ring, std::size_t limbs) {
+    if (key.ring() != ring || key.limbs() < limbs) {
+        throw std::invalid_argument("a switching key of other parameters or a lower level");
+    }
+}
+
+}  // namespace strongroom::ckks

@@ -1,0 +1,70 @@
+// Switching keys: decomposition into digits, products with a key, division by the special primes.
+#pragma once
+
+#include <array>
+#include <span>
+#include <vector>
+
+#include "ckks/encryption.hpp"
+#include "ckks/switching_keys.hpp"
+
+namespace strongroom::ckks {
+
+// A polynomial in digits: digit d is the centred remainder modulo the product of the digit's
+// primes, extended to all other primes. Made once, it serves any number of keys (hoisting: Halevi,
+// Shoup, "Faster homomorphic linear transformations in HElib", CRYPTO 2018).
+class Decomposition {
+  public:
+    // x is in values form and must outlive this.
+    Decomposition(const Parameters& parameters, const ring::Polynomial& x);
+
+    std::size_t limbs() const { return x_.limbs(); }
+    std::size_t digits() const { return digits_.size(); }
+    std::size_t rows() const { return rows_; }
+
+    // Bring one row of every digit into values form: once, before that row is used. The constructor
+    // leaves it to whoever can go on with the row while it is in the cache.
+    void transform_row(std::size_t row);
+    void transform_all();
+
+    // The sums of digit_d b_d and of digit_d a_d in one row, of N words each.
+    void multiply_row(const SwitchingKey& key, std::size_t row, std::uint64_t* out_b,
+                      std::uint64_t* out_a) const;
+
+  private:
+    struct Digit {
+        std::size_t begin = 0, end = 0;  // its primes, whose rows are those of x
+        ring::Words extended;            // all other rows
+    };
+
+    std::size_t rows_of(const Digit& digit) const { return rows_ - (digit.end - digit.begin); }
+    std::uint64_t* extended_row(Digit& digit, std::size_t row) const {
+        const std::size_t i = row < digit.begin ? row : row - (digit.end - digit.begin);
+        return digit.extended.data() + i * x_.degree();
+    }
+
+    const ring::Polynomial& x_;
+    std::size_t rows_;
+    std::vector<Digit> digits_;
+};
+
+// A ciphertext over data and special primes, times P: what comes out of a key before the division.
+struct ExtendedCiphertext {
+    ring::Polynomial c0, c1;
+
+    static ExtendedCiphertext unset(const Parameters& parameters, std::size_t limbs);
+};
+
+// out += P x in one row of data primes.
+void add_times_special(const ring::Ring& ring, std::uint64_t* out, const std::uint64_t* x,
+                       std::size_t row);
+
+// Divide by the special primes and the last `drop` data primes, and apply the automorphism if there
+// is one.
+Ciphertext finish(ExtendedCiphertext extended, std::size_t drop,
+                  const ring::Automorphism* automorphism);
+
+// Throws std::invalid_argument if a key is of another ring or has fewer limbs.
+void require_key(const SwitchingKey& key, const ring::RingPointer& ring, std::size_t limbs);
+
+}  // namespace strongroom::ckks

@@ -1,0 +1,132 @@
+#include "ckks/products.hpp"
+
+#include <stdexcept>
+
+#include "ckks/in_values.hpp"
+#include "ring/parallel.hpp"
+
+namespace strongroom::ckks {
+
+using ring::Form;
+using ring::Polynomial;
+
+namespace {
+
+void require_level(const Ciphertext& ciphertext, const ring::RingPointer& ring, std::size_t limbs) {
+    for (const Polynomial* part : {&ciphertext.c0, &ciphertext.c1}) {
+        if (part->ring_pointer() != ring || part->limbs() != limbs) {
+            throw std::invalid_argument("operands of different rings or levels");
+        }
+    }
+}
+
+void require_automorphism(const SwitchingKey& key) {
+    if (key.automorphism() == nullptr) {
+        throw std::invalid_argument("a relinearisation key has no automorphism");
+    }
+}
+
+}  // namespace
+
+Ciphertext sum_of_products(const Parameters& parameters, std::span<const Ciphertext* const> a,
+                           std::span<const Ciphertext* const> b, const SwitchingKey& key,
+                           std::size_t drop) {
+    if (a.empty() || a.size() != b.size()) throw std::invalid_argument("factors come in pairs");
+    const ring::RingPointer& ring = parameters.ring();
+    const ring::Kernel& kernel = ring->kernel();
+    const std::size_t limbs = a[0]->c0.limbs();
+    const std::size_t n = ring->degree();
+    const std::size_t count = a.size();
+    for (std::size_t i = 0; i < count; ++i) {
+        require_level(*a[i], ring, limbs);
+        require_level(*b[i], ring, limbs);
+    }
+    require_key(key, ring, limbs);
+    if (key.element() != kRelinearisation) throw std::invalid_argument("not a relinearisation key");
+    if (drop >= limbs) throw std::invalid_argument("rescaling keeps a prime");
+    const InValues left(a);
+    const InValues right(b);
+    // (a0 + a1 s)(b0 + b1 s) = d0 + d1 s + d2 s^2, summed
+    Polynomial d0 = Polynomial::unset(ring, limbs, Form::kValues);
+    Polynomial d1 = d0;
+    Polynomial d2 = d0;
+    ring::parallel_for(limbs, [&](std::size_t row) {
+        std::vector<const std::uint64_t*> x, y;
+        const auto add_terms = [&](bool a1, bool b1) {
+            for (std::size_t i = 0; i < count; ++i) {
+                x.push_back((a1 ? left[i].c1 : left[i].c0).row(row));
+                y.push_back((b1 ? right[i].c1 : right[i].c0).row(row));
+            }
+        };
+        const auto sum_into = [&](Polynomial& d) {
+            kernel.sum_products(d.row(row), x.data(), y.data(), x.size(), n, ring->modulus(row));
+            x.clear();
+            y.clear();
+        };
+        add_terms(false, false);
+        sum_into(d0);
+        add_terms(false, true);
+        add_terms(true, false);
+        sum_into(d1);
+        add_terms(true, true);
+        sum_into(d2);
+    });
+    Decomposition decomposition(parameters, d2);
+    ExtendedCiphertext result = ExtendedCiphertext::unset(parameters, limbs);
+    ring::parallel_for(decomposition.rows(), [&](std::size_t row) {
+        decomposition.transform_row(row);
+        decomposition.multiply_row(key, row, result.c0.row(row), result.c1.row(row));
+        if (row >= limbs) return;
+        add_times_special(*ring, result.c0.row(row), d0.row(row), row);
+        add_times_special(*ring, result.c1.row(row), d1.row(row), row);
+    });
+    return finish(std::move(result), drop, nullptr);
+}
+
+Ciphertext apply_automorphism(const Parameters& parameters, const Ciphertext& ciphertext,
+                              const SwitchingKey& key) {
+    const ring::RingPointer& ring = parameters.ring();
+    const std::size_t limbs = ciphertext.c0.limbs();
+    require_level(ciphertext, ring, limbs);
+    require_key(key, ring, limbs);
+    require_automorphism(key);
+    const InValues input(ciphertext);
+    Decomposition decomposition(parameters, input[0].c1);
+    ExtendedCiphertext result = ExtendedCiphertext::unset(parameters, limbs);
+    ring::parallel_for(decomposition.rows(), [&](std::size_t row) {
+        decomposition.transform_row(row);
+        decomposition.multiply_row(key, row, result.c0.row(row), result.c1.row(row));
+        if (row < limbs) add_times_special(*ring, result.c0.row(row), input[0].c0.row(row), row);
+    });
+    return finish(std::move(result), 0, key.automorphism());
+}
+
+std::vector<Ciphertext> apply_automorphisms(const Parameters& parameters,
+                                            const Ciphertext& ciphertext,
+                                            std::span<const SwitchingKey* const> keys) {
+    const ring::RingPointer& ring = parameters.ring();
+    const std::size_t limbs = ciphertext.c0.limbs();
+    require_level(ciphertext, ring, limbs);
+    for (const SwitchingKey* key : keys) {
+        require_key(*key, ring, limbs);
+        require_automorphism(*key);
+    }
+    const InValues input(ciphertext);
+    Decomposition decomposition(parameters, input[0].c1);
+    decomposition.transform_all();
+    std::vector<Ciphertext> results;
+    results.reserve(keys.size());
+    for (const SwitchingKey* key : keys) {
+        ExtendedCiphertext result = ExtendedCiphertext::unset(parameters, limbs);
+        ring::parallel_for(decomposition.rows(), [&](std::size_t row) {
+            decomposition.multiply_row(*key, row, result.c0.row(row), result.c1.row(row));
+            if (row < limbs) {
+                add_times_special(*ring, result.c0.row(row), input[0].c0.row(row), row);
+            }
+        });
+        results.push_back(finish(std::move(result), 0, key->automorphism()));
+    }
+    return results;
+}
+
+}  // namespace strongroom::ckks

@@ -1,0 +1,220 @@
+// Evaluation keys and what is computed with them, for Python.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/vector.h>
+
+#include <cstring>
+
+#include "ckks/evaluation.hpp"
+#include "ckks/linear_transform.hpp"
+#include "ckks/products.hpp"
+#include "python/modules.hpp"
+#include "python/packing.hpp"
+#include "ring/parallel.hpp"
+
+namespace strongroom {
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace {
+
+using WordsView = View<std::uint64_t>;
+using MatrixView = nb::ndarray<const std::uint64_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Ciphertexts = std::vector<const ckks::Ciphertext*>;
+using Keys = std::vector<const ckks::SwitchingKey*>;
+
+// Without the interpreter's lock, on so many threads.
+template <class Function>
+auto on_threads(std::size_t threads, Function function) {
+    nb::gil_scoped_release release;
+    const ring::ThreadScope scope(threads);
+    return function();
+}
+
+// The halves b of a key, digit after digit, row after row, bit-packed.
+std::vector<std::uint8_t> pack_key(const ckks::SwitchingKey& key) {
+    const ring::Ring& ring = *key.ring();
+    const std::size_t n = ring.degree();
+    const std::size_t rows = key.limbs() + ring.special_limbs();
+    std::vector<std::uint8_t> out(key.digits() * packed_rows_bytes(ring, key.limbs()));
+    std::size_t at = 0;
+    for (std::size_t digit = 0; digit < key.digits(); ++digit) {
+        for (std::size_t row = 0; row < rows; ++row) {
+            const unsigned bits = ring.modulus(prime_of_row(ring, key.limbs(), row)).bits;
+            const std::size_t size = ring::packed_bytes(n, bits);
+            ring::pack({out.data() + at, size}, {key.b(digit, row), n}, bits);
+            at += size;
+        }
+    }
+    return out;
+}
+
+ckks::SwitchingKey unpack_key(const ckks::Parameters& parameters, std::uint64_t element,
+                              std::size_t limbs, const ring::Seed& seed,
+                              std::span<const std::uint8_t> bytes) {
+    const ring::Ring& ring = *parameters.ring();
+    const std::size_t n = ring.degree();
+    const std::size_t rows = limbs + ring.special_limbs();
+    const std::size_t size = ckks::SwitchingKey::size(parameters, limbs);
+    const std::size_t digits = size / (2 * rows * n);
+    if (bytes.size() != digits * packed_rows_bytes(ring, limbs)) throw UnpackError("length");
+    ring::Words words(size);
+    std::size_t at = 0;
+    for (std::size_t digit = 0; digit < digits; ++digit) {
+        for (std::size_t row = 0; row < rows; ++row) {
+            const ring::Modulus& m = ring.modulus(prime_of_row(ring, limbs, row));
+            const std::size_t packed = ring::packed_bytes(n, m.bits);
+            const auto fault = ring::unpack({words.data() + (2 * digit * rows + row) * n, n},
+                                            bytes.subspan(at, packed), m.value);
+            if (fault) throw UnpackError(describe(*fault));
+            at += packed;
+        }
+    }
+    return ckks::SwitchingKey::restore(parameters, element, limbs, seed, std::move(words));
+}
+
+void bind_keys(nb::module_& m) {
+    nb::class_<ckks::SwitchingKey>(m, "SwitchingKey")
+        .def_static(
+            "generate",
+            [](const ckks::Parameters& parameters, const ckks::SecretKey& secret,
+               std::uint64_t element, std::size_t limbs, std::size_t threads) {
+                return on_threads(threads, [&] {
+                    return ckks::SwitchingKey::generate(parameters, secret, element, limbs);
+                });
+            },
+            "parameters"_a, "secret"_a, "element"_a, "limbs"_a, "threads"_a)
+        .def_static(
+            "unpack",
+            [](const ckks::Parameters& parameters, std::uint64_t element, std::size_t limbs,
+               BytesView seed, BytesView b, std::size_t threads) {
+                return on_threads(threads, [&] {
+                    return unpack_key(parameters, element, limbs, to_seed(span_of(seed)),
+                                      span_of(b));
+                });
+            },
+            "parameters"_a, "element"_a, "limbs"_a, "seed"_a, "b"_a, "threads"_a)
+        .def(
+            "__init__",
+            [](ckks::SwitchingKey* self, const ckks::Parameters& parameters, std::uint64_t element,
+               std::size_t limbs, WordsView words) {
+                new (self) ckks::SwitchingKey(parameters, element, limbs, span_of(words));
+            },
+            "parameters"_a, "element"_a, "limbs"_a, "words"_a, nb::keep_alive<1, 5>())
+        .def_prop_ro("element", &ckks::SwitchingKey::element)
+        .def_prop_ro("limbs", &ckks::SwitchingKey::limbs)
+        .def_prop_ro("digits", &ckks::SwitchingKey::digits)
+        .def_prop_ro("seed",
+                     [](const ckks::SwitchingKey& self) -> std::optional<nb::bytes> {
+                         if (!self.seed()) return std::nullopt;
+                         return nb::bytes(self.seed()->data(), self.seed()->size());
+                     })
+        .def_prop_ro(
+            "words",
+            [](const ckks::SwitchingKey& self) {
+                return nb::ndarray<nb::numpy, const std::uint64_t>(self.words().data(),
+                                                                   {self.words().size()});
+            },
+            nb::rv_policy::reference_internal)
+        .def("pack_b", [](const ckks::SwitchingKey& self) {
+            const std::vector<std::uint8_t> bytes = on_threads(1, [&] { return pack_key(self); });
+            return nb::bytes(bytes.data(), bytes.size());
+        });
+    m.def("switching_key_words", &ckks::SwitchingKey::size, "parameters"_a, "limbs"_a);
+    m.def(
+        "switching_key_packed_bytes",
+        [](const ckks::Parameters& parameters, std::size_t limbs) {
+            const ring::Ring& ring = *parameters.ring();
+            const std::size_t rows = limbs + ring.special_limbs();
+            return ckks::SwitchingKey::size(parameters, limbs) / (2 * rows * ring.degree()) *
+                   packed_rows_bytes(ring, limbs);
+        },
+        "parameters"_a, "limbs"_a);
+}
+
+}  // namespace
+
+void bind_evaluation(nb::module_& m) {
+    bind_keys(m);
+    m.def(
+        "multiply_plain",
+        [](const ckks::Ciphertext& ciphertext, const ckks::Plaintext& plaintext,
+           std::size_t threads) {
+            return on_threads(threads, [&] { return ckks::multiply_plain(ciphertext, plaintext); });
+        },
+        "ciphertext"_a, "plaintext"_a, "threads"_a);
+    m.def(
+        "rescale",
+        [](const ckks::Ciphertext& ciphertext, std::size_t drop, std::size_t threads) {
+            return on_threads(threads, [&] {
+                ckks::Ciphertext result = ciphertext;
+                ckks::rescale(result, drop);
+                return result;
+            });
+        },
+        "ciphertext"_a, "drop"_a, "threads"_a);
+    m.def(
+        "linear_combination",
+        [](const ckks::Parameters& parameters, const Ciphertexts& ciphertexts, MatrixView factors,
+           WordsView offsets, std::size_t threads) {
+            return on_threads(threads, [&] {
+                return ckks::linear_combination(parameters, ciphertexts,
+                                                {factors.data(), factors.size()}, span_of(offsets));
+            });
+        },
+        "parameters"_a, "ciphertexts"_a, "factors"_a, "offsets"_a, "threads"_a);
+    m.def(
+        "sum_of_products",
+        [](const ckks::Parameters& parameters, const Ciphertexts& a, const Ciphertexts& b,
+           const ckks::SwitchingKey& key, std::size_t drop, std::size_t threads) {
+            return on_threads(threads,
+                              [&] { return ckks::sum_of_products(parameters, a, b, key, drop); });
+        },
+        "parameters"_a, "a"_a, "b"_a, "key"_a, "drop"_a, "threads"_a);
+    m.def(
+        "apply_automorphism",
+        [](const ckks::Parameters& parameters, const ckks::Ciphertext& ciphertext,
+           const ckks::SwitchingKey& key, std::size_t threads) {
+            return on_threads(
+                threads, [&] { return ckks::apply_automorphism(parameters, ciphertext, key); });
+        },
+        "parameters"_a, "ciphertext"_a, "key"_a, "threads"_a);
+    m.def(
+        "apply_automorphisms",
+        [](const ckks::Parameters& parameters, const ckks::Ciphertext& ciphertext, const Keys& keys,
+           std::size_t threads) {
+            return on_threads(
+                threads, [&] { return ckks::apply_automorphisms(parameters, ciphertext, keys); });
+        },
+        "parameters"_a, "ciphertext"_a, "keys"_a, "threads"_a);
+    m.def(
+        "transform_plain",
+        [](const ckks::Parameters& parameters, const ckks::Ciphertext& x, const Keys& babies,
+           const Keys& giants, const std::vector<const ckks::Plaintext*>& diagonals,
+           std::size_t drop, std::size_t threads) {
+            return on_threads(threads, [&] {
+                return ckks::transform(
+                    parameters, x,
+                    ckks::LinearTransform<ckks::Plaintext>{babies, giants, diagonals}, drop);
+            });
+        },
+        "parameters"_a, "x"_a, "babies"_a, "giants"_a, "diagonals"_a, "drop"_a, "threads"_a);
+    m.def(
+        "transform_encrypted",
+        [](const ckks::Parameters& parameters, const ckks::Ciphertext& x, const Keys& babies,
+           const Keys& giants, const Ciphertexts& diagonals,
+           const ckks::SwitchingKey& relinearisation, std::size_t drop, std::size_t threads) {
+            return on_threads(threads, [&] {
+                return ckks::transform(
+                    parameters, x,
+                    ckks::LinearTransform<ckks::Ciphertext>{babies, giants, diagonals},
+                    relinearisation, drop);
+            });
+        },
+        "parameters"_a, "x"_a, "babies"_a, "giants"_a, "diagonals"_a, "relinearisation"_a, "drop"_a,
+        "threads"_a);
+}
+
+}  // namespace strongroom

@@ -1,0 +1,10 @@
+// The parts of strongroom._native, one a file.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+namespace strongroom {
+
+void bind_evaluation(nanobind::module_& m);
+
+}  // namespace strongroom
