@@ -106,18 +106,17 @@ Ciphertext linear_combination(const Parameters& parameters,
     return result;
 }
 
-void rescale(Ciphertext& ciphertext, std::size_t drop) {
-    if (drop == 0) return;
+Ciphertext rescale(const Ciphertext& ciphertext, std::size_t drop) {
+    if (drop == 0) return ciphertext;
     if (drop >= ciphertext.c0.limbs()) throw std::invalid_argument("rescaling keeps a prime");
     const std::size_t limbs = ciphertext.c0.limbs() - drop;
+    const std::array parts = {&ciphertext.c0, &ciphertext.c1};
     if (ciphertext.c0.form() == ciphertext.c1.form()) {
-        const std::array parts = {&ciphertext.c0, &ciphertext.c1};
-        ring::divide_and_round(parts, limbs);
-        return;
+        std::vector<Polynomial> quotients = ring::divide_and_round(parts, limbs);
+        return {std::move(quotients[0]), std::move(quotients[1])};
     }
-    for (Polynomial* part : {&ciphertext.c0, &ciphertext.c1}) {
-        ring::divide_and_round({&part, 1}, limbs);
-    }
+    return {std::move(ring::divide_and_round({parts.data(), 1}, limbs)[0]),
+            std::move(ring::divide_and_round({parts.data() + 1, 1}, limbs)[0])};
 }
 
 void truncate(Ciphertext& ciphertext, std::size_t limbs) {

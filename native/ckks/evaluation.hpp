@@ -31,7 +31,7 @@ Ciphertext linear_combination(const Parameters& parameters,
                               std::span<const std::uint64_t> constants);
 
 // Divide by the product of the last `drop` primes and round, once: a composite level.
-void rescale(Ciphertext& ciphertext, std::size_t drop);
+Ciphertext rescale(const Ciphertext& ciphertext, std::size_t drop);
 
 // Keep the first `limbs` primes: the same message and scale, modulo a smaller product.
 void truncate(Ciphertext& ciphertext, std::size_t limbs);

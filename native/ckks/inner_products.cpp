@@ -107,10 +107,9 @@ Ciphertext sanitised_inner_products(const Parameters& parameters,
         throw std::invalid_argument("rescaling only drops primes, and keeps one");
     }
     add_at(result, positions, constants, scale);
-    rescale(result, limbs - finishing.sanitise_limbs);
+    result = rescale(result, limbs - finishing.sanitise_limbs);
     result = sanitise(parameters, std::move(result), key, positions, finishing.log_sigma);
-    rescale(result, finishing.sanitise_limbs - finishing.response_limbs);
-    return result;
+    return rescale(result, finishing.sanitise_limbs - finishing.response_limbs);
 }
 
 }  // namespace strongroom::ckks

@@ -81,7 +81,8 @@ void Decomposition::transform_all() {
 }
 
 void Decomposition::multiply_row(const SwitchingKey& key, std::size_t row, std::uint64_t* out_b,
-                                 std::uint64_t* out_a) const {
+                                 std::uint64_t* out_a, const std::uint64_t* plus_b,
+                                 const std::uint64_t* plus_a) const {
     const ring::Ring& ring = x_.ring();
     const std::size_t n = ring.degree();
     const std::size_t limbs = x_.limbs();
@@ -96,8 +97,13 @@ void Decomposition::multiply_row(const SwitchingKey& key, std::size_t row, std::
         b.push_back(key.b(d, key_row));
         a.push_back(key.a(d, key_row));
     }
-    ring.kernel().sum_products(out_b, rows.data(), b.data(), rows.size(), n, m);
-    ring.kernel().sum_products(out_a, rows.data(), a.data(), rows.size(), n, m);
+    ring::KeyProducts products{.digits = rows, .b = b, .a = a};
+    if (row < limbs) {
+        products.plus_b = plus_b;
+        products.plus_a = plus_a;
+        products.factor = ring.conversion(0, 0, true).product(row);
+    }
+    ring.kernel().multiply_key(out_b, out_a, products, n, m);
 }
 
 ExtendedCiphertext ExtendedCiphertext::unset(const Parameters& parameters, std::size_t limbs) {
@@ -105,31 +111,13 @@ ExtendedCiphertext ExtendedCiphertext::unset(const Parameters& parameters, std::
             Polynomial::unset(parameters.ring(), limbs, Form::kValues, Extent::kWithSpecial)};
 }
 
-void add_times_special(const ring::Ring& ring, std::uint64_t* out, const std::uint64_t* x,
-                       std::size_t row) {
-    const ring::Modulus& m = ring.modulus(row);
-    const std::array terms = {const_cast<const std::uint64_t*>(out), x};
-    const std::array factors = {m.two_52, ring.conversion(0, 0, true).product_times_two_52(row)};
-    ring.kernel().combine(out, terms.data(), factors.data(), 2, 0, ring.degree(), m);
-}
-
-Ciphertext finish(ExtendedCiphertext extended, std::size_t drop,
+Ciphertext finish(const ExtendedCiphertext& extended, std::size_t drop,
                   const ring::Automorphism* automorphism) {
     const std::size_t limbs = extended.c0.limbs();
     if (drop >= limbs) throw std::invalid_argument("rescaling keeps a prime");
-    const std::array parts = {&extended.c0, &extended.c1};
-    ring::divide_and_round(parts, limbs - drop);
-    if (automorphism == nullptr) return {std::move(extended.c0), std::move(extended.c1)};
-    const ring::RingPointer& ring = extended.c0.ring_pointer();
-    Ciphertext result{Polynomial::unset(ring, limbs - drop, Form::kValues),
-                      Polynomial::unset(ring, limbs - drop, Form::kValues)};
-    ring::parallel_for(2 * (limbs - drop), [&](std::size_t task) {
-        const std::size_t row = task / 2;
-        Polynomial& out = task % 2 == 0 ? result.c0 : result.c1;
-        const Polynomial& in = task % 2 == 0 ? extended.c0 : extended.c1;
-        ring->kernel().permute(out.row(row), in.row(row), *automorphism);
-    });
-    return result;
+    const std::array<const Polynomial*, 2> parts = {&extended.c0, &extended.c1};
+    std::vector<Polynomial> quotients = ring::divide_and_round(parts, limbs - drop, automorphism);
+    return {std::move(quotients[0]), std::move(quotients[1])};
 }
 
 void require_key(const SwitchingKey& key, const ring::RingPointer& ring, std::size_t limbs) {

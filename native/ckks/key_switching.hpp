@@ -27,9 +27,11 @@ class Decomposition {
     void transform_row(std::size_t row);
     void transform_all();
 
-    // The sums of digit_d b_d and of digit_d a_d in one row, of N words each.
+    // One row of the sums of digit_d b_d and of digit_d a_d, of N words each; in rows of data
+    // primes, P times plus_b and plus_a are added where they are given.
     void multiply_row(const SwitchingKey& key, std::size_t row, std::uint64_t* out_b,
-                      std::uint64_t* out_a) const;
+                      std::uint64_t* out_a, const std::uint64_t* plus_b = nullptr,
+                      const std::uint64_t* plus_a = nullptr) const;
 
   private:
     struct Digit {
@@ -55,13 +57,9 @@ struct ExtendedCiphertext {
     static ExtendedCiphertext unset(const Parameters& parameters, std::size_t limbs);
 };
 
-// out += P x in one row of data primes.
-void add_times_special(const ring::Ring& ring, std::uint64_t* out, const std::uint64_t* x,
-                       std::size_t row);
-
 // Divide by the special primes and the last `drop` data primes, and apply the automorphism if there
 // is one.
-Ciphertext finish(ExtendedCiphertext extended, std::size_t drop,
+Ciphertext finish(const ExtendedCiphertext& extended, std::size_t drop,
                   const ring::Automorphism* automorphism);
 
 // Throws std::invalid_argument if a key is of another ring or has fewer limbs.

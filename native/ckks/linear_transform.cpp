@@ -51,15 +51,15 @@ class GiantSteps {
           sum_{Polynomial(parameters.ring(), limbs, Form::kValues, Extent::kWithSpecial),
                Polynomial(parameters.ring(), limbs, Form::kValues, Extent::kWithSpecial)} {}
 
-    void add(ExtendedCiphertext step, const SwitchingKey* key) {
+    void add(const ExtendedCiphertext& step, const SwitchingKey* key) {
         if (key == nullptr) {
             sum_.c0.add(step.c0);
             sum_.c1.add(step.c1);
             return;
         }
-        const std::array parts = {&step.c1};
-        ring::divide_and_round(parts, step.c0.limbs());
-        Decomposition decomposition(parameters_, step.c1);
+        const std::array<const Polynomial*, 1> part = {&step.c1};
+        const Polynomial c1 = std::move(ring::divide_and_round(part, step.c0.limbs())[0]);
+        Decomposition decomposition(parameters_, c1);
         const std::size_t n = ring_.degree();
         const ring::Kernel& kernel = ring_.kernel();
         ring::parallel_for(decomposition.rows(), [&](std::size_t row) {
@@ -75,13 +75,20 @@ class GiantSteps {
         });
     }
 
-    Ciphertext finished(std::size_t drop) && { return finish(std::move(sum_), drop, nullptr); }
+    Ciphertext finished(std::size_t drop) const { return finish(sum_, drop, nullptr); }
 
   private:
     const Parameters& parameters_;
     const ring::Ring& ring_;
     ExtendedCiphertext sum_;
 };
+
+// P x in one row of a data prime.
+void times_special(const ring::Ring& ring, std::uint64_t* out, const std::uint64_t* x,
+                   std::size_t row) {
+    const std::uint64_t factor = ring.conversion(0, 0, true).product_times_two_52(row);
+    ring.kernel().combine(out, &x, &factor, 1, 0, ring.degree(), ring.modulus(row));
+}
 
 // The baby steps of one giant step that have a diagonal.
 template <class Diagonal>
@@ -131,15 +138,17 @@ Ciphertext transform(const Parameters& parameters, const Ciphertext& x,
             const SwitchingKey* key = plan.babies[j];
             std::uint64_t* u0 = rotated.data() + 2 * j * n;
             std::uint64_t* u1 = u0 + n;
-            if (key == nullptr) {
-                std::fill(u0, u0 + 2 * n, 0);
-                if (!data) continue;
-                add_times_special(*ring, u0, input.c0.row(row), row);
-                add_times_special(*ring, u1, input.c1.row(row), row);
+            if (key == nullptr && data) {
+                times_special(*ring, u0, input.c0.row(row), row);
+                times_special(*ring, u1, input.c1.row(row), row);
                 continue;
             }
-            decomposition.multiply_row(*key, row, b.data(), a.data());
-            if (data) add_times_special(*ring, b.data(), input.c0.row(row), row);
+            if (key == nullptr) {
+                std::fill(u0, u0 + 2 * n, 0);
+                continue;
+            }
+            decomposition.multiply_row(*key, row, b.data(), a.data(),
+                                       data ? input.c0.row(row) : nullptr);
             kernel.permute(u0, b.data(), *key->automorphism());
             kernel.permute(u1, a.data(), *key->automorphism());
         }
@@ -158,9 +167,9 @@ Ciphertext transform(const Parameters& parameters, const Ciphertext& x,
     });
     GiantSteps giants(parameters, limbs);
     for (std::size_t i = 0; i < plan.giants.size(); ++i) {
-        if (!used[i].empty()) giants.add(std::move(steps[i]), plan.giants[i]);
+        if (!used[i].empty()) giants.add(steps[i], plan.giants[i]);
     }
-    return std::move(giants).finished(drop);
+    return giants.finished(drop);
 }
 
 Ciphertext transform(const Parameters& parameters, const Ciphertext& x,
@@ -232,15 +241,14 @@ Ciphertext transform(const Parameters& parameters, const Ciphertext& x,
         ExtendedCiphertext result = ExtendedCiphertext::unset(parameters, limbs);
         ring::parallel_for(decomposition.rows(), [&](std::size_t row) {
             decomposition.transform_row(row);
-            decomposition.multiply_row(relinearisation, row, result.c0.row(row),
-                                       result.c1.row(row));
-            if (row >= limbs) return;
-            add_times_special(*ring, result.c0.row(row), step.d0.row(row), row);
-            add_times_special(*ring, result.c1.row(row), step.d1.row(row), row);
+            const bool data = row < limbs;
+            decomposition.multiply_row(relinearisation, row, result.c0.row(row), result.c1.row(row),
+                                       data ? step.d0.row(row) : nullptr,
+                                       data ? step.d1.row(row) : nullptr);
         });
-        giants.add(std::move(result), plan.giants[i]);
+        giants.add(result, plan.giants[i]);
     }
-    return std::move(giants).finished(drop);
+    return giants.finished(drop);
 }
 
 }  // namespace strongroom::ckks

@@ -75,12 +75,11 @@ Ciphertext sum_of_products(const Parameters& parameters, std::span<const Ciphert
     ExtendedCiphertext result = ExtendedCiphertext::unset(parameters, limbs);
     ring::parallel_for(decomposition.rows(), [&](std::size_t row) {
         decomposition.transform_row(row);
-        decomposition.multiply_row(key, row, result.c0.row(row), result.c1.row(row));
-        if (row >= limbs) return;
-        add_times_special(*ring, result.c0.row(row), d0.row(row), row);
-        add_times_special(*ring, result.c1.row(row), d1.row(row), row);
+        const bool data = row < limbs;
+        decomposition.multiply_row(key, row, result.c0.row(row), result.c1.row(row),
+                                   data ? d0.row(row) : nullptr, data ? d1.row(row) : nullptr);
     });
-    return finish(std::move(result), drop, nullptr);
+    return finish(result, drop, nullptr);
 }
 
 Ciphertext apply_automorphism(const Parameters& parameters, const Ciphertext& ciphertext,
@@ -95,10 +94,10 @@ Ciphertext apply_automorphism(const Parameters& parameters, const Ciphertext& ci
     ExtendedCiphertext result = ExtendedCiphertext::unset(parameters, limbs);
     ring::parallel_for(decomposition.rows(), [&](std::size_t row) {
         decomposition.transform_row(row);
-        decomposition.multiply_row(key, row, result.c0.row(row), result.c1.row(row));
-        if (row < limbs) add_times_special(*ring, result.c0.row(row), input[0].c0.row(row), row);
+        decomposition.multiply_row(key, row, result.c0.row(row), result.c1.row(row),
+                                   row < limbs ? input[0].c0.row(row) : nullptr);
     });
-    return finish(std::move(result), 0, key.automorphism());
+    return finish(result, 0, key.automorphism());
 }
 
 std::vector<Ciphertext> apply_automorphisms(const Parameters& parameters,
@@ -119,12 +118,10 @@ std::vector<Ciphertext> apply_automorphisms(const Parameters& parameters,
     for (const SwitchingKey* key : keys) {
         ExtendedCiphertext result = ExtendedCiphertext::unset(parameters, limbs);
         ring::parallel_for(decomposition.rows(), [&](std::size_t row) {
-            decomposition.multiply_row(*key, row, result.c0.row(row), result.c1.row(row));
-            if (row < limbs) {
-                add_times_special(*ring, result.c0.row(row), input[0].c0.row(row), row);
-            }
+            decomposition.multiply_row(*key, row, result.c0.row(row), result.c1.row(row),
+                                       row < limbs ? input[0].c0.row(row) : nullptr);
         });
-        results.push_back(finish(std::move(result), 0, key->automorphism()));
+        results.push_back(finish(result, 0, key->automorphism()));
     }
     return results;
 }

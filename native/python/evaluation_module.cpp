@@ -148,11 +148,7 @@ void bind_evaluation(nb::module_& m) {
     m.def(
         "rescale",
         [](const ckks::Ciphertext& ciphertext, std::size_t drop, std::size_t threads) {
-            return on_threads(threads, [&] {
-                ckks::Ciphertext result = ciphertext;
-                ckks::rescale(result, drop);
-                return result;
-            });
+            return on_threads(threads, [&] { return ckks::rescale(ciphertext, drop); });
         },
         "ciphertext"_a, "drop"_a, "threads"_a);
     m.def(

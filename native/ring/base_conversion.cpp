@@ -22,6 +22,7 @@ BaseConversion::BaseConversion(const Ring& ring, std::vector<std::size_t> source
             target.factors[i] = multiply_mod(weight, m.two_52, m);
             weight = multiply_mod(weight, ring.modulus(sources_[i]).value % m.value, m);
         }
+        target.product = weight;
         target.product_times_two_52 = multiply_mod(weight, m.two_52, m);
         if (weight == 0) continue;  // t is a source
         target.inverse_product = ShoupFactor(inverse_mod(weight, m), m);
@@ -35,8 +36,7 @@ void BaseConversion::to_digits(std::span<std::uint64_t* const> rows, std::size_t
     for (std::size_t i = sources_.size(); i-- > 0;) {
         const Modulus& m = ring_.modulus(sources_[i]);
         // (D - 1)/2 is -1/2 modulo each source.
-        const std::uint64_t* row = rows[i];
-        kernel.combine(rows[i], &row, &m.two_52, 1, (m.value - 1) / 2, n, m);
+        kernel.add_constant(rows[i], rows[i], (m.value - 1) / 2, n, m);
         for (std::size_t j = sources_.size(); j-- > i + 1;) {
             const ShoupFactor& inverse = ring_.inverse(sources_[j], sources_[i]);
             kernel.subtract_reduced_scale(rows[i], rows[i], rows[j], n, inverse.value,

@@ -38,7 +38,8 @@ class BaseConversion {
     const ShoupFactor& inverse_product(std::size_t target) const {
         return targets_[target].inverse_product;
     }
-    // 2^52 D modulo any prime.
+    // D modulo any prime, and 2^52 D.
+    std::uint64_t product(std::size_t target) const { return targets_[target].product; }
     std::uint64_t product_times_two_52(std::size_t target) const {
         return targets_[target].product_times_two_52;
     }
@@ -47,7 +48,7 @@ class BaseConversion {
     struct Target {
         std::vector<std::uint64_t> factors;  // weight of each digit, times 2^52
         std::uint64_t offset = 0;            // -(D - 1)/2
-        std::uint64_t product_times_two_52 = 0;
+        std::uint64_t product = 0, product_times_two_52 = 0;
         ShoupFactor inverse_product;
     };
 

@@ -9,6 +9,7 @@
 
 #include "ring/automorphism.hpp"
 #include "ring/gaussian_table.hpp"
+#include "ring/kernel.hpp"
 #include "ring/modulus.hpp"
 
 namespace strongroom::ring {
@@ -80,6 +81,27 @@ inline std::size_t accept_generic(std::uint64_t* out, std::size_t room, const st
         done += x < m.value ? 1 : 0;
     }
     return done;
+}
+
+inline void add_constant_generic(std::uint64_t* out, const std::uint64_t* a, std::uint64_t constant,
+                                 std::size_t n, const Modulus& m) {
+    for (std::size_t i = 0; i < n; ++i) out[i] = add_mod(a[i], constant, m);
+}
+
+// By the kernel's own sums of products and combinations.
+template <auto kSumProducts, auto kCombine>
+inline void multiply_key_generic(std::uint64_t* out_b, std::uint64_t* out_a,
+                                 const KeyProducts& products, std::size_t n, const Modulus& m) {
+    const auto half = [&](std::uint64_t* out, std::span<const std::uint64_t* const> key,
+                          const std::uint64_t* plus) {
+        kSumProducts(out, products.digits.data(), key.data(), key.size(), n, m);
+        if (plus == nullptr) return;
+        const std::uint64_t* const terms[] = {out, plus};
+        const std::uint64_t factors[] = {m.two_52, multiply_mod(products.factor, m.two_52, m)};
+        kCombine(out, terms, factors, 2, 0, n, m);
+    };
+    half(out_b, products.b, products.plus_b);
+    half(out_a, products.a, products.plus_a);
 }
 
 inline void permute_generic(std::uint64_t* out, const std::uint64_t* a,

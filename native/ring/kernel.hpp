@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -13,6 +14,15 @@
 namespace strongroom::ring {
 
 inline constexpr std::size_t kMostCombined = 16;
+
+// What `multiply_key` computes from: as many digits as halves of a key, at least one; vectors that
+// may be missing (nullptr), and their factor, a residue.
+struct KeyProducts {
+    std::span<const std::uint64_t* const> digits, b, a;
+    const std::uint64_t* plus_b = nullptr;
+    const std::uint64_t* plus_a = nullptr;
+    std::uint64_t factor = 0;
+};
 
 // Vectors are of `n` words, a multiple of 8, in any alignment. Values are fully reduced (below q)
 // on entry and on return, and outputs may be inputs, unless a line says otherwise.
@@ -25,6 +35,8 @@ struct Kernel {
 
     void (*add)(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b, std::size_t n,
                 const Modulus& m);
+    void (*add_constant)(std::uint64_t* out, const std::uint64_t* a, std::uint64_t constant,
+                         std::size_t n, const Modulus& m);
     void (*subtract)(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b,
                      std::size_t n, const Modulus& m);
     void (*multiply)(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b,
@@ -39,6 +51,9 @@ struct Kernel {
     void (*sum_products)(std::uint64_t* out, const std::uint64_t* const* a,
                          const std::uint64_t* const* b, std::size_t count, std::size_t n,
                          const Modulus& m);
+    // out_b = sum of digits[t] b[t] + factor plus_b, and out_a likewise; out is none of the inputs.
+    void (*multiply_key)(std::uint64_t* out_b, std::uint64_t* out_a, const KeyProducts& products,
+                         std::size_t n, const Modulus& m);
     // out = sum of x[t] factors[t] / 2^52 + offset, for t below `count`, 1 to kMostCombined. Words
     // x are below 2^50, and the largest of each t add up to no more than 2^53; factors are residues
     // of numbers times 2^52.

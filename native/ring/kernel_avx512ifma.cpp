@@ -542,6 +542,81 @@ void combine(std::uint64_t* out, const std::uint64_t* const* x, const std::uint6
     kBySize[count < std::size(kBySize) ? count : 0](out, x, factors, count, offset, n, m);
 }
 
+template <std::size_t kCount, bool kPlusB, bool kPlusA>
+void multiply_key_some(std::uint64_t* out_b, std::uint64_t* out_a, const KeyProducts& products,
+                       std::size_t n, const Modulus& m) {
+    const Constants c(m);
+    const Montgomery reduced(m);
+    const Vector two_52 = broadcast(m.two_52);
+    const Vector two_52_shoup = broadcast(m.two_52_shoup >> 12);
+    const Vector factor = broadcast(products.factor);
+    const std::uint64_t* x[kCount];
+    const std::uint64_t* b[kCount];
+    const std::uint64_t* a[kCount];
+    for (std::size_t t = 0; t < kCount; ++t) {
+        x[t] = products.digits[t];
+        b[t] = products.b[t];
+        a[t] = products.a[t];
+    }
+    const auto finished = [&](Vector low, Vector high) {
+        return reduce_once(multiply_lazy(reduced(low, high), two_52, two_52_shoup, c), c.q);
+    };
+    for (std::size_t i = 0; i < n; i += 8) {
+        Vector low_b = c.zero, high_b = c.zero, low_a = c.zero, high_a = c.zero;
+        for (std::size_t t = 0; t < kCount; ++t) {
+            const Vector digit = load(x[t] + i);
+            const Vector key_b = load(b[t] + i);
+            const Vector key_a = load(a[t] + i);
+            low_b = _mm512_madd52lo_epu64(low_b, digit, key_b);
+            high_b = _mm512_madd52hi_epu64(high_b, digit, key_b);
+            low_a = _mm512_madd52lo_epu64(low_a, digit, key_a);
+            high_a = _mm512_madd52hi_epu64(high_a, digit, key_a);
+        }
+        if constexpr (kPlusB) {
+            const Vector plus = load(products.plus_b + i);
+            low_b = _mm512_madd52lo_epu64(low_b, plus, factor);
+            high_b = _mm512_madd52hi_epu64(high_b, plus, factor);
+        }
+        if constexpr (kPlusA) {
+            const Vector plus = load(products.plus_a + i);
+            low_a = _mm512_madd52lo_epu64(low_a, plus, factor);
+            high_a = _mm512_madd52hi_epu64(high_a, plus, factor);
+        }
+        store(out_b + i, finished(low_b, high_b));
+        store(out_a + i, finished(low_a, high_a));
+    }
+}
+
+// One pass for up to eight digits: with the added vector, fewer products than any prime's sums
+// hold.
+void multiply_key(std::uint64_t* out_b, std::uint64_t* out_a, const KeyProducts& products,
+                  std::size_t n, const Modulus& m) {
+    const auto for_count = [&]<std::size_t kCount>() {
+        if (products.plus_a != nullptr && products.plus_b != nullptr) {
+            multiply_key_some<kCount, true, true>(out_b, out_a, products, n, m);
+        } else if (products.plus_b != nullptr) {
+            multiply_key_some<kCount, true, false>(out_b, out_a, products, n, m);
+        } else {
+            multiply_key_some<kCount, false, false>(out_b, out_a, products, n, m);
+        }
+    };
+    const bool only_a = products.plus_a != nullptr && products.plus_b == nullptr;
+    switch (only_a ? 0 : products.digits.size()) {
+        case 1:
+            return for_count.template operator()<1>();
+        case 2:
+            return for_count.template operator()<2>();
+        case 3:
+            return for_count.template operator()<3>();
+        case 4:
+            return for_count.template operator()<4>();
+        case 5:
+            return for_count.template operator()<5>();
+        default:
+            return multiply_key_generic<sum_products, combine>(out_b, out_a, products, n, m);
+    }
+}
+
 void permute(std::uint64_t* out, const std::uint64_t* a, const Automorphism& automorphism) {
     const std::uint32_t* source = automorphism.source.data();
     for (std::size_t i = 0; i < automorphism.degree; i += 8, ++source) {
@@ -624,11 +699,13 @@ const Kernel kAvx512IfmaKernel = {
     .forward_ntt = forward_ntt,
     .inverse_ntt = inverse_ntt,
     .add = add,
+    .add_constant = add_constant_generic,
     .subtract = subtract,
     .multiply = multiply,
     .multiply_add = multiply_add,
     .dot = dot,
     .sum_products = sum_products,
+    .multiply_key = multiply_key,
     .combine = combine,
     .permute = permute,
     .subtract_reduced_scale = subtract_reduced_scale,

@@ -161,52 +161,65 @@ constexpr std::size_t kConversionBlock = 512;
 }  // namespace
 
 // (x - r) / D with r the centred remainder of x modulo D: the nearest integer to x / D.
-void divide_and_round(std::span<Polynomial* const> polynomials, std::size_t limbs) {
-    Polynomial& first = *polynomials[0];
-    const bool special = first.extent_ == Extent::kWithSpecial;
-    if (limbs == 0 || limbs > first.limbs_ || (limbs == first.limbs_ && !special)) {
+std::vector<Polynomial> divide_and_round(std::span<const Polynomial* const> polynomials,
+                                         std::size_t limbs, const Automorphism* automorphism) {
+    const Polynomial& first = *polynomials[0];
+    const bool special = first.extent() == Extent::kWithSpecial;
+    const bool values = first.form() == Form::kValues;
+    if (limbs == 0 || limbs > first.limbs() || (limbs == first.limbs() && !special) ||
+        (automorphism != nullptr && !values)) {
         throw std::invalid_argument("division drops at least one prime, and keeps one");
     }
-    const Ring& ring = *first.ring_;
+    for (const Polynomial* polynomial : polynomials) first.require_like(*polynomial);
+    const Ring& ring = first.ring();
     const Kernel& kernel = ring.kernel();
     const std::size_t n = ring.degree();
     const std::size_t dropped = first.rows() - limbs;
-    const bool values = first.form_ == Form::kValues;
-    const BaseConversion& conversion = ring.conversion(limbs, first.limbs_, special);
-    for (const Polynomial* polynomial : polynomials) first.require_like(*polynomial);
-    if (values) {
-        parallel_for(polynomials.size() * dropped, [&](std::size_t task) {
-            Polynomial& x = *polynomials[task / dropped];
-            const std::size_t row = limbs + task % dropped;
-            kernel.inverse_ntt(x.row(row), ring.table(x.prime(row)));
-        });
-    }
+    const BaseConversion& conversion = ring.conversion(limbs, first.limbs(), special);
     const std::size_t block = std::min(kConversionBlock, n);
-    std::vector<Polynomial> remainders;
+    const std::size_t blocks = n / block;
+
+    // The dropped rows as coefficients, then as digits.
+    Words digits(polynomials.size() * dropped * n);
+    parallel_for(polynomials.size() * dropped, [&](std::size_t task) {
+        const std::size_t row = limbs + task % dropped;
+        const std::uint64_t* x = polynomials[task / dropped]->row(row);
+        std::copy(x, x + n, digits.data() + task * n);
+        if (values) kernel.inverse_ntt(digits.data() + task * n, ring.table(first.prime(row)));
+    });
+    std::vector<Polynomial> results;
     for (std::size_t i = 0; i < polynomials.size(); ++i) {
-        remainders.push_back(Polynomial::unset(first.ring_, limbs, Form::kCoefficients));
+        results.push_back(Polynomial::unset(first.ring_pointer(), limbs, first.form()));
     }
-    parallel_for(polynomials.size() * (n / block), [&](std::size_t task) {
-        Polynomial& x = *polynomials[task / (n / block)];
-        Polynomial& remainder = remainders[task / (n / block)];
-        const std::size_t at = task % (n / block) * block;
-        std::array<std::uint64_t*, kMostCombined> digits;
-        for (std::size_t k = 0; k < dropped; ++k) digits[k] = x.row(limbs + k) + at;
-        conversion.to_digits({digits.data(), dropped}, block);
+    parallel_for(polynomials.size() * blocks, [&](std::size_t task) {
+        const std::size_t at = task % blocks * block;
+        std::array<std::uint64_t*, kMostCombined> rows;
+        for (std::size_t k = 0; k < dropped; ++k) {
+            rows[k] = digits.data() + (task / blocks * dropped + k) * n + at;
+        }
+        conversion.to_digits({rows.data(), dropped}, block);
         for (std::size_t i = 0; i < limbs; ++i) {
-            conversion.to_residues(remainder.row(i) + at, {digits.data(), dropped}, i, block);
+            conversion.to_residues(results[task / blocks].row(i) + at, {rows.data(), dropped}, i,
+                                   block);
         }
     });
     parallel_for(polynomials.size() * limbs, [&](std::size_t task) {
-        Polynomial& x = *polynomials[task / limbs];
         const std::size_t i = task % limbs;
-        std::uint64_t* remainder = remainders[task / limbs].row(i);
-        if (values) kernel.forward_ntt(remainder, ring.table(i));
+        const std::uint64_t* x = polynomials[task / limbs]->row(i);
+        std::uint64_t* result = results[task / limbs].row(i);
+        if (values) kernel.forward_ntt(result, ring.table(i));
         const ShoupFactor& inverse = conversion.inverse_product(i);
-        kernel.subtract_reduced_scale(x.row(i), x.row(i), remainder, n, inverse.value,
-                                      inverse.shoup, ring.modulus(i));
+        if (automorphism == nullptr) {
+            kernel.subtract_reduced_scale(result, x, result, n, inverse.value, inverse.shoup,
+                                          ring.modulus(i));
+        } else {
+            Words quotient(n);
+            kernel.subtract_reduced_scale(quotient.data(), x, result, n, inverse.value,
+                                          inverse.shoup, ring.modulus(i));
+            kernel.permute(result, quotient.data(), *automorphism);
+        }
     });
-    for (Polynomial* polynomial : polynomials) polynomial->truncate(limbs);
+    return results;
 }
 
 Polynomial lift(const RingPointer& ring, std::size_t limbs, std::span<const std::int32_t> small,

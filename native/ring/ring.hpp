@@ -95,6 +95,9 @@ class Polynomial {
     // A polynomial that somebody else may be reading is copied first.
     Polynomial in_values() const;
 
+    // Throws std::invalid_argument for another ring, form, level or extent.
+    void require_like(const Polynomial& other) const;
+
     // The three below need the same ring, form and rows, or throw std::invalid_argument.
     void add(const Polynomial& other);
     void subtract(const Polynomial& other);
@@ -113,13 +116,10 @@ class Polynomial {
     // Overwrite everything, so that nothing of a secret is left behind.
     void wipe_all() { wipe(words_.data(), words_.size() * sizeof(std::uint64_t)); }
 
-    friend void divide_and_round(std::span<Polynomial* const> polynomials, std::size_t limbs);
-
   private:
     struct Unset {};
     Polynomial(Unset, RingPointer ring, std::size_t limbs, Form form, Extent extent);
-    void require_like(const Polynomial& other) const;
-    // Row of `other` modulo the same prime as row i of this.
+    // The row of `other` modulo the same prime as row i of this.
     const std::uint64_t* row_of(const Polynomial& other, std::size_t i) const {
         return other.row(i < limbs_ ? i : i - limbs_ + other.limbs_);
     }
@@ -132,10 +132,13 @@ class Polynomial {
     Words words_;
 };
 
-// Divide each polynomial by the product of all its primes but the first `limbs`, and round to the
-// nearest integer: they come out with `limbs` data primes and no special ones. All have the same
-// ring, form and rows; std::invalid_argument if not, or if nothing is left or nothing goes.
-void divide_and_round(std::span<Polynomial* const> polynomials, std::size_t limbs);
+// Each polynomial divided by the product of all its primes but the first `limbs`, rounded to the
+// nearest integer: `limbs` data primes and no special ones are left. Then, if there is one, the
+// automorphism is applied. All have the same ring, form and rows, and values form for an
+// automorphism; std::invalid_argument if not, or if nothing would be left or nothing goes.
+std::vector<Polynomial> divide_and_round(std::span<const Polynomial* const> polynomials,
+                                         std::size_t limbs,
+                                         const Automorphism* automorphism = nullptr);
 
 // Small signed coefficients, at most N of them (the rest are zero), as residues; in constant time.
 Polynomial lift(const RingPointer& ring, std::size_t limbs, std::span<const std::int32_t> small,

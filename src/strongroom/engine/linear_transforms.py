@@ -1,0 +1,251 @@
+"""Linear maps on slots: sums of rotated ciphertexts times diagonals, by baby-step giant-step.
+
+A map y[s] = sum over k of d_k[s] x[s + k] has one diagonal d_k for every rotation k that occurs.
+Rotations are split into k = i + j, giant steps i being multiples of a stride:
+
+    y = sum over i of rotate_i( sum over j of rotate_{-i}(d_{i+j}) rotate_j(x) )
+
+so that about 2 sqrt(diagonals) rotations do (Halevi, Shoup, CRYPTO 2018). Zero diagonals cost
+nothing. Diagonals are plaintexts, or ciphertexts where the map is to stay hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Final, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strongroom import _native
+from strongroom.engine.ciphertext import Ciphertext, Plaintext
+from strongroom.engine.encoding import encode_slots
+from strongroom.engine.evaluator import Evaluator
+from strongroom.engine.galois import RELINEARISATION, rotation_element, rotation_elements
+from strongroom.engine.keys import PublicKey, SecretKey
+from strongroom.engine.parameters import Parameters
+from strongroom.engine.switching_keys import require_elements
+
+Vector = NDArray[np.float64] | NDArray[np.complex128]
+
+PLAIN_GIANT_COST: Final = 3.0
+"""What a giant step costs in baby steps, with plaintext diagonals: it decomposes and divides too."""
+
+ENCRYPTED_GIANT_COST: Final = 3.0
+"""The same with encrypted diagonals: baby steps divide, giant steps switch keys twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlan:
+    """Rotations of a baby-step giant-step evaluation.
+
+    Attributes:
+        babies, giants: rotation steps, ascending; 0 where the identity occurs.
+    """
+
+    babies: tuple[int, ...]
+    giants: tuple[int, ...]
+
+    @classmethod
+    def choose(cls, steps: frozenset[int], giant_cost: float) -> StepPlan:
+        """The cheapest split of non-negative rotation steps, a giant step costing `giant_cost`
+        baby steps. Strides are powers of two: rotation keys are then shared between maps."""
+        if not steps:
+            raise ValueError("a linear map has at least one diagonal")
+        best: tuple[float, StepPlan] | None = None
+        stride = 1
+        while True:
+            babies = {k % stride for k in steps}
+            giants = {k - k % stride for k in steps}
+            cost = len(babies - {0}) + giant_cost * len(giants - {0})
+            if best is None or cost < best[0]:
+                best = cost, cls(tuple(sorted(babies)), tuple(sorted(giants)))
+            if stride > max(steps):
+                return best[1]
+            stride *= 2
+
+    @property
+    def steps(self) -> frozenset[int]:
+        """Rotations that keys are needed for."""
+        return frozenset(self.babies + self.giants) - {0}
+
+
+Diagonal = TypeVar("Diagonal", _native.Plaintext, _native.Ciphertext)
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded(Generic[Diagonal]):
+    """Diagonals in the order of the plan, baby steps first; None where they are zero."""
+
+    parameters: Parameters
+    limbs: int
+    scale: Fraction
+    plan: StepPlan
+    diagonals: list[Diagonal | None] = field(repr=False)
+
+
+class LinearTransform(_Encoded[_native.Plaintext]):
+    """A linear map with plaintext diagonals, for ciphertexts of up to `limbs` primes.
+
+    Attributes:
+        scale: of the diagonals; the result has the input's times this.
+        plan: the rotations.
+    """
+
+    @classmethod
+    def from_diagonals(
+        cls,
+        parameters: Parameters,
+        diagonals: Mapping[int, Vector],
+        *,
+        scale: Fraction,
+        limbs: int | None = None,
+        plan: StepPlan | None = None,
+    ) -> LinearTransform:
+        """Encode a map given as {k: d_k}, each d_k of shape (N/2,).
+
+        Args:
+            scale: at which diagonals are encoded.
+            limbs: the level at which it will be applied, or higher; all primes by default.
+            plan: the rotations; the cheapest by default.
+        """
+        limbs = limbs or parameters.limbs
+        turned = _turned(parameters, diagonals)
+        plan = plan or StepPlan.choose(frozenset(turned), PLAIN_GIANT_COST)
+        encoded = [
+            None
+            if values is None
+            else encode_slots(
+                parameters, values, scale, limbs, transformed=True, extended=True
+            ).native
+            for values in _in_order(plan, turned)
+        ]
+        return cls(parameters, limbs, scale, plan, encoded)
+
+    @property
+    def elements(self) -> frozenset[int]:
+        """Galois elements that keys are needed for."""
+        return rotation_elements(self.parameters, self.plan.steps)
+
+
+class EncryptedLinearTransform(_Encoded[_native.Ciphertext]):
+    """A linear map with encrypted diagonals, for ciphertexts of exactly `limbs` primes or fewer.
+
+    Attributes:
+        scale: of the diagonals; the result has the input's times this.
+        plan: the rotations.
+    """
+
+    @classmethod
+    def from_diagonals(
+        cls,
+        key: PublicKey | SecretKey,
+        diagonals: Mapping[int, Vector],
+        *,
+        scale: Fraction,
+        limbs: int | None = None,
+        plan: StepPlan | None = None,
+    ) -> EncryptedLinearTransform:
+        """Encode and encrypt a map given as {k: d_k}, each d_k of shape (N/2,)."""
+        parameters = key.parameters
+        limbs = limbs or parameters.limbs
+        turned = _turned(parameters, diagonals)
+        plan = plan or StepPlan.choose(frozenset(turned), ENCRYPTED_GIANT_COST)
+        encrypted = [
+            None
+            if values is None
+            else key.encrypt(
+                encode_slots(parameters, values, scale, limbs, transformed=True)
+            ).native
+            for values in _in_order(plan, turned)
+        ]
+        return cls(parameters, limbs, scale, plan, encrypted)
+
+    @property
+    def elements(self) -> frozenset[int]:
+        """Galois elements that keys are needed for, and `RELINEARISATION`."""
+        return rotation_elements(self.parameters, self.plan.steps) | {RELINEARISATION}
+
+
+def apply_transform(
+    evaluator: Evaluator,
+    ciphertext: Ciphertext,
+    transform: LinearTransform | EncryptedLinearTransform,
+    *,
+    drop: int = 0,
+) -> Ciphertext:
+    """The map applied to a ciphertext's slots, then rescaled by the last `drop` primes.
+
+    Raises:
+        ValueError: other parameters, or a ciphertext of more primes than the map was made for.
+        KeyStoreError: SR-KEYS-MISSING.
+    """
+    parameters = transform.parameters
+    if evaluator.parameters is not parameters or ciphertext.parameters is not parameters:
+        raise ValueError("a linear map and a ciphertext of different parameters")
+    if not 0 <= drop < ciphertext.limbs <= transform.limbs:
+        raise ValueError(
+            f"a linear map for {transform.limbs} primes and a ciphertext of {ciphertext.limbs}, "
+            f"of which {drop} would be dropped"
+        )
+    require_elements(evaluator.keys, transform.elements)
+    scale = ciphertext.scale * transform.scale
+    for prime in parameters.primes[ciphertext.limbs - drop : ciphertext.limbs]:
+        scale /= prime
+    babies, giants = (
+        [
+            evaluator.keys.key(rotation_element(parameters, k)).native if k else None
+            for k in steps
+        ]
+        for steps in (transform.plan.babies, transform.plan.giants)
+    )
+    if isinstance(transform, LinearTransform):
+        native = _native.transform_plain(
+            parameters.native,
+            ciphertext.native,
+            babies,
+            giants,
+            transform.diagonals,
+            drop,
+            evaluator.threads,
+        )
+    else:
+        native = _native.transform_encrypted(
+            parameters.native,
+            ciphertext.native,
+            babies,
+            giants,
+            transform.diagonals,
+            evaluator.keys.key(RELINEARISATION).native,
+            drop,
+            evaluator.threads,
+        )
+    return Ciphertext(native, parameters, scale, "slots")
+
+
+def _turned(parameters: Parameters, diagonals: Mapping[int, Vector]) -> dict[int, Vector]:
+    """Diagonals that are not zero, by steps from 0 to N/2 - 1."""
+    slots = parameters.ring_degree // 2
+    turned: dict[int, Vector] = {}
+    for steps, values in diagonals.items():
+        if values.shape != (slots,):
+            raise ValueError(f"a diagonal has one value for each of {slots} slots")
+        if steps % slots in turned:
+            raise ValueError(f"two diagonals for rotation by {steps % slots}")
+        if np.any(values):
+            turned[steps % slots] = values
+    return turned
+
+
+def _in_order(plan: StepPlan, diagonals: Mapping[int, Vector]) -> list[Vector | None]:
+    """Diagonals turned back by their giant steps, in the plan's order."""
+    in_plan = {giant + baby for giant in plan.giants for baby in plan.babies}
+    if not set(diagonals) <= in_plan:
+        raise ValueError("a plan without all rotations of the linear map")
+    return [
+        np.roll(diagonals[giant + baby], giant) if giant + baby in diagonals else None
+        for giant in plan.giants
+        for baby in plan.babies
+    ]
