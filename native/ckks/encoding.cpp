@@ -2,131 +2,130 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <stdexcept>
+#include <utility>
 
-#include "ckks/embedding.hpp"
+#include "ckks/composition.hpp"
+#include "ckks/rounding.hpp"
+#include "ring/parallel.hpp"
 
 namespace strongroom::ckks {
 
+using ring::Extent;
 using ring::Form;
-using ring::Modulus;
 using ring::Polynomial;
 
 namespace {
 
-double log2_of_chain(const Polynomial& polynomial) {
-    double sum = 0;
+// Coefficients that one thread composes at a time.
+constexpr std::size_t kComposed = 2048;
+
+// N/2 complex numbers as two vectors of doubles. A distance between these that is no power of two
+// keeps their elements apart in the caches.
+class Slots {
+  public:
+    explicit Slots(std::size_t slots) : slots_(slots), parts_(2 * slots + kGap, 0.0) {}
+
+    double* real() { return parts_.data(); }
+    double* imaginary() { return parts_.data() + slots_ + kGap; }
+    std::span<const double> reals() { return {real(), slots_}; }
+    std::span<const double> imaginaries() { return {imaginary(), slots_}; }
+
+  private:
+    static constexpr std::size_t kGap = 40;
+
+    std::size_t slots_;
+    std::vector<double, ring::Allocator<double, false>> parts_;
+};
+
+void require_room(const Polynomial& polynomial, double largest) {
+    double log_modulus = 0;
     for (std::size_t i = 0; i < polynomial.limbs(); ++i) {
-        sum += std::log2(static_cast<double>(polynomial.ring().modulus(i).value));
+        log_modulus += std::log2(static_cast<double>(polynomial.modulus(i).value));
     }
-    return sum;
-}
-
-// round(x) for any double is m 2^e with m of 53 bits, so its residues are exact whatever its size.
-void add_integer(Polynomial& out, std::size_t position, double x) {
-    const double magnitude = std::round(std::fabs(x));
-    int exponent = 0;
-    const double fraction = std::frexp(magnitude, &exponent);
-    const bool wide = exponent > 53;
-    const auto mantissa = static_cast<std::uint64_t>(wide ? std::ldexp(fraction, 53) : magnitude);
-    const unsigned shift = wide ? static_cast<unsigned>(exponent - 53) : 0;
-    for (std::size_t i = 0; i < out.limbs(); ++i) {
-        const Modulus& m = out.ring().modulus(i);
-        std::uint64_t residue = ring::reduce_any(mantissa, m);
-        if (shift != 0) residue = ring::multiply_mod(residue, ring::power_mod(2, shift, m), m);
-        const std::uint64_t negative = ring::reduce_once(m.value - residue, m.value);
-        const std::uint64_t mask = 0 - static_cast<std::uint64_t>(std::signbit(x));
-        std::uint64_t& word = out.row(i)[position];
-        word = ring::add_mod(word, (residue & ~mask) | (negative & mask), m);
-    }
-}
-
-void require_room(const Polynomial& polynomial, std::span<const double> values, double scale) {
-    if (!(scale > 0 && std::isfinite(scale))) throw std::invalid_argument("no scale to encode at");
-    double largest = 0;
-    for (const double value : values) {
-        if (!std::isfinite(value)) throw std::invalid_argument("a value to encode is not finite");
-        largest = std::max(largest, std::fabs(value) * scale);
-    }
-    if (!std::isfinite(largest) ||
-        (largest >= 1.0 && std::log2(largest) >= log2_of_chain(polynomial) - 1.0)) {
+    if (largest >= 1.0 && std::log2(largest) >= log_modulus - 1.0) {
         throw std::invalid_argument("a value to encode reaches half of the modulus");
     }
 }
 
-// Mixed-radix digits of residues r_i (Garner), from the last prime up:
-// x = d_(n-1) + d_(n-2) q_(n-1) + d_(n-3) q_(n-2) q_(n-1) + ...
-struct MixedRadix {
-    const ring::Ring& ring;
-    std::vector<double> weight;       // of digit i: q_(i+1) ... q_(n-1)
-    std::vector<std::uint64_t> half;  // digits of floor(Q / 2)
+// Coefficients become the integers, the rest zero.
+void fill(Polynomial& polynomial, const RoundedIntegers& integers) {
+    const ring::Ring& ring = polynomial.ring();
+    ring::parallel_for(polynomial.rows(), [&](std::size_t i) {
+        std::uint64_t* row = polynomial.row(i);
+        integers.residues(row, ring.kernel(), polynomial.modulus(i));
+        std::fill(row + integers.padded(), row + ring.degree(), 0);
+        if (polynomial.form() == Form::kValues) {
+            ring.kernel().forward_ntt(row, ring.table(polynomial.prime(i)));
+        }
+    });
+}
 
-    MixedRadix(const ring::Ring& its_ring, std::size_t limbs)
-        : ring(its_ring), weight(limbs), half(limbs) {
-        double product = 1.0;
-        for (std::size_t i = limbs; i-- > 0;) {
-            const std::uint64_t q = ring.modulus(i).value;
-            // Finite beyond a double's exponent too: its digit is zero there, and 0 inf is not.
-            weight[i] = std::min(product, std::numeric_limits<double>::max());
-            product *= static_cast<double>(q);
-            // For odd Q, floor(Q / 2) = (Q - 1) / 2 = -1/2 modulo every prime.
-            half[i] = q - (q + 1) / 2;
-        }
-        digits(half.data());
-    }
+Plaintext encode(const Parameters& parameters, Slots& slots, double scale, std::size_t limbs,
+                 Form form, Extent extent) {
+    const ring::Ring& ring = *parameters.ring();
+    Plaintext result{Polynomial::unset(parameters.ring(), limbs, form, extent)};
+    ring.kernel().slots_to_coefficients(slots.real(), slots.imaginary(), ring.embedding());
+    const double largest =
+        std::max(largest_scaled(slots.reals(), scale), largest_scaled(slots.imaginaries(), scale));
+    require_room(result.polynomial, largest);
+    RoundedIntegers integers(ring.degree(), largest);
+    integers.set(0, slots.reals(), scale);
+    integers.set(ring.degree() / 2, slots.imaginaries(), scale);
+    fill(result.polynomial, integers);
+    return result;
+}
 
-    // In place, residues to digits.
-    void digits(std::uint64_t* r) const {
-        const std::size_t n = weight.size();
-        for (std::size_t i = n; i-- > 0;) {
-            const Modulus& m = ring.modulus(i);
-            for (std::size_t j = n; j-- > i + 1;) {
-                const std::uint64_t difference =
-                    ring::subtract_mod(r[i], ring::reduce_word(r[j], m), m);
-                r[i] = ring::multiply_mod(difference, ring.inverse(j, i).value, m);
-            }
-        }
-    }
+Slots slots_for(const Parameters& parameters, std::size_t count) {
+    const std::size_t slots = parameters.ring_degree() / 2;
+    if (count > slots) throw std::invalid_argument("more values than slots");
+    return Slots(slots);
+}
 
-    // The centred value of some residues. It is digits of x or of Q - x, whichever is below Q/2;
-    // both are computed and one is selected by mask.
-    double operator()(const std::uint64_t* residues, std::uint64_t* x, std::uint64_t* y) const {
-        const std::size_t n = weight.size();
-        for (std::size_t i = 0; i < n; ++i) {
-            const std::uint64_t q = ring.modulus(i).value;
-            x[i] = residues[i];
-            y[i] = ring::reduce_once(q - residues[i], q);
-        }
-        digits(x);
-        digits(y);
-        std::uint64_t greater = 0;
-        std::uint64_t equal = 1;
-        for (std::size_t i = 0; i < n; ++i) {
-            greater |= equal & static_cast<std::uint64_t>(x[i] > half[i]);
-            equal &= static_cast<std::uint64_t>(x[i] == half[i]);
-        }
-        const std::uint64_t mask = 0 - greater;
-        double sum = 0;
-        for (std::size_t i = 0; i < n; ++i) {
-            sum += static_cast<double>((x[i] & ~mask) | (y[i] & mask)) * weight[i];
-        }
-        return sum * (1.0 - 2.0 * static_cast<double>(greater));
+// The rows of the data primes as coefficients; copied to `room` where they are values.
+std::vector<const std::uint64_t*> coefficient_rows(const Polynomial& polynomial, Polynomial& room) {
+    const ring::Ring& ring = polynomial.ring();
+    std::vector<const std::uint64_t*> rows(polynomial.limbs());
+    if (polynomial.form() == Form::kCoefficients) {
+        for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = polynomial.row(i);
+        return rows;
     }
-};
+    room = Polynomial::unset(polynomial.ring_pointer(), rows.size(), Form::kCoefficients);
+    ring::parallel_for(rows.size(), [&](std::size_t i) {
+        std::copy_n(polynomial.row(i), ring.degree(), room.row(i));
+        ring.kernel().inverse_ntt(room.row(i), ring.table(i));
+        rows[i] = room.row(i);
+    });
+    return rows;
+}
+
+// out(i) is where coefficient i goes, and its neighbours up to the next multiple of `piece`.
+template <class Out>
+void compose(const Polynomial& polynomial, double scale, std::size_t piece, const Out& out) {
+    Polynomial room;
+    const std::vector<const std::uint64_t*> rows = coefficient_rows(polynomial, room);
+    const Composition composition(polynomial.ring(), rows.size(), scale);
+    ring::parallel_for(polynomial.degree() / piece, [&](std::size_t task) {
+        std::vector<const std::uint64_t*> residues = rows;
+        for (const std::uint64_t*& row : residues) row += task * piece;
+        composition(out(task * piece), residues, piece);
+    });
+    room.wipe_all();
+}
 
 }  // namespace
 
 Plaintext encode_coefficients(const Parameters& parameters, std::span<const double> values,
-                              double scale, std::size_t limbs) {
+                              double scale, std::size_t limbs, Form form, Extent extent) {
     if (values.size() > parameters.ring_degree()) {
         throw std::invalid_argument("more values than coefficients");
     }
-    Plaintext result{Polynomial(parameters.ring(), limbs, Form::kCoefficients)};
-    require_room(result.polynomial, values, scale);
-    for (std::size_t i = 0; i < values.size(); ++i) {
-        add_integer(result.polynomial, i, values[i] * scale);
-    }
+    Plaintext result{Polynomial::unset(parameters.ring(), limbs, form, extent)};
+    const double largest = largest_scaled(values, scale);
+    require_room(result.polynomial, largest);
+    RoundedIntegers integers(values.size(), largest);
+    integers.set(0, values, scale);
+    fill(result.polynomial, integers);
     return result;
 }
 
@@ -135,26 +134,39 @@ void add_rounded(Polynomial& polynomial, std::span<const std::uint32_t> position
     if (positions.size() != values.size() || polynomial.form() != Form::kCoefficients) {
         throw std::invalid_argument("values are added to as many coefficients");
     }
-    require_room(polynomial, values, scale);
-    for (std::size_t i = 0; i < values.size(); ++i) {
-        if (positions[i] >= polynomial.degree()) throw std::invalid_argument("no such coefficient");
-        add_integer(polynomial, positions[i], values[i] * scale);
+    for (const std::uint32_t position : positions) {
+        if (position >= polynomial.degree()) throw std::invalid_argument("no such coefficient");
+    }
+    const double largest = largest_scaled(values, scale);
+    require_room(polynomial, largest);
+    RoundedIntegers integers(values.size(), largest);
+    integers.set(0, values, scale);
+    ring::Words residues(integers.padded());
+    for (std::size_t i = 0; i < polynomial.rows(); ++i) {
+        const ring::Modulus& m = polynomial.modulus(i);
+        integers.residues(residues.data(), polynomial.ring().kernel(), m);
+        for (std::size_t k = 0; k < positions.size(); ++k) {
+            std::uint64_t& word = polynomial.row(i)[positions[k]];
+            word = ring::add_mod(word, residues[k], m);
+        }
     }
 }
 
 Plaintext encode_slots(const Parameters& parameters, std::span<const std::complex<double>> values,
-                       double scale, std::size_t limbs) {
-    const std::size_t slots = parameters.ring_degree() / 2;
-    if (values.size() > slots) throw std::invalid_argument("more values than slots");
-    std::vector<Complex> buffer(values.begin(), values.end());
-    buffer.resize(slots);
-    slots_to_coefficients(buffer);
-    std::vector<double> coefficients(2 * slots);
-    for (std::size_t i = 0; i < slots; ++i) {
-        coefficients[i] = buffer[i].real();
-        coefficients[slots + i] = buffer[i].imag();
+                       double scale, std::size_t limbs, Form form, Extent extent) {
+    Slots slots = slots_for(parameters, values.size());
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        slots.real()[i] = values[i].real();
+        slots.imaginary()[i] = values[i].imag();
     }
-    return encode_coefficients(parameters, coefficients, scale, limbs);
+    return encode(parameters, slots, scale, limbs, form, extent);
+}
+
+Plaintext encode_slots(const Parameters& parameters, std::span<const double> values, double scale,
+                       std::size_t limbs, Form form, Extent extent) {
+    Slots slots = slots_for(parameters, values.size());
+    std::copy(values.begin(), values.end(), slots.real());
+    return encode(parameters, slots, scale, limbs, form, extent);
 }
 
 std::vector<double> centred(const Polynomial& polynomial, std::span<const std::uint32_t> positions,
@@ -162,37 +174,43 @@ std::vector<double> centred(const Polynomial& polynomial, std::span<const std::u
     if (polynomial.form() != Form::kCoefficients) {
         throw std::invalid_argument("only coefficients can be centred");
     }
-    const std::size_t limbs = polynomial.limbs();
-    const MixedRadix mixed(polynomial.ring(), limbs);
-    std::vector<std::uint64_t> residues(3 * limbs);
-    std::vector<double> result;
-    result.reserve(positions.size());
     for (const std::uint32_t position : positions) {
         if (position >= polynomial.degree()) throw std::invalid_argument("no such coefficient");
-        for (std::size_t i = 0; i < limbs; ++i) residues[i] = polynomial.row(i)[position];
-        result.push_back(
-            mixed(residues.data(), residues.data() + limbs, residues.data() + 2 * limbs) / scale);
     }
-    ring::wipe(residues.data(), residues.size() * sizeof(std::uint64_t));
+    const std::size_t padded = (positions.size() + 7) / 8 * 8;
+    ring::Secret<std::uint64_t> residues(polynomial.limbs() * padded);
+    std::vector<const std::uint64_t*> rows(polynomial.limbs());
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        std::uint64_t* row = residues.data() + i * padded;
+        for (std::size_t k = 0; k < positions.size(); ++k) row[k] = polynomial.row(i)[positions[k]];
+        rows[i] = row;
+    }
+    std::vector<double> result(padded);
+    Composition(polynomial.ring(), rows.size(), scale)(result.data(), rows, padded);
+    result.resize(positions.size());
     return result;
 }
 
-std::vector<double> decode_coefficients(const Parameters& parameters, Plaintext plaintext,
+std::vector<double> decode_coefficients(const Parameters& parameters, const Plaintext& plaintext,
                                         double scale) {
-    plaintext.polynomial.to_coefficients();
-    std::vector<std::uint32_t> all(parameters.ring_degree());
-    for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<std::uint32_t>(i);
-    return centred(plaintext.polynomial, all, scale);
+    const std::size_t n = parameters.ring_degree();
+    std::vector<double> values(n);
+    compose(plaintext.polynomial, scale, std::min(kComposed, n),
+            [&](std::size_t i) { return values.data() + i; });
+    return values;
 }
 
-std::vector<std::complex<double>> decode_slots(const Parameters& parameters, Plaintext plaintext,
-                                               double scale) {
-    const std::vector<double> coefficients =
-        decode_coefficients(parameters, std::move(plaintext), scale);
-    const std::size_t slots = parameters.ring_degree() / 2;
-    std::vector<Complex> values(slots);
-    for (std::size_t i = 0; i < slots; ++i) values[i] = {coefficients[i], coefficients[slots + i]};
-    coefficients_to_slots(values);
+std::vector<std::complex<double>> decode_slots(const Parameters& parameters,
+                                               const Plaintext& plaintext, double scale) {
+    const std::size_t count = parameters.ring_degree() / 2;
+    Slots slots(count);
+    compose(plaintext.polynomial, scale, std::min(kComposed, count), [&](std::size_t i) {
+        return i < count ? slots.real() + i : slots.imaginary() + (i - count);
+    });
+    const ring::Ring& ring = *parameters.ring();
+    ring.kernel().coefficients_to_slots(slots.real(), slots.imaginary(), ring.embedding());
+    std::vector<std::complex<double>> values(count);
+    for (std::size_t i = 0; i < count; ++i) values[i] = {slots.real()[i], slots.imaginary()[i]};
     return values;
 }
 

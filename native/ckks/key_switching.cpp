@@ -31,7 +31,7 @@ Decomposition::Decomposition(const Parameters& parameters, const Polynomial& x)
     std::size_t begin = 0;
     for (const std::size_t end : parameters.digit_ends()) {
         Digit digit{begin, std::min(end, limbs), {}};
-        digit.extended.resize(rows_of(digit) * n);
+        digit.extended.resize(rows_of(digit) * ring.row_words());
         digits_.push_back(std::move(digit));
         begin = end;
         if (end >= limbs) break;
@@ -93,7 +93,7 @@ void Decomposition::multiply_row(const SwitchingKey& key, std::size_t row, std::
         const Digit& digit = digits_[d];
         const bool own = row >= digit.begin && row < digit.end;
         const std::size_t i = row < digit.begin ? row : row - (digit.end - digit.begin);
-        rows.push_back(own ? x_.row(row) : digit.extended.data() + i * n);
+        rows.push_back(own ? x_.row(row) : digit.extended.data() + i * ring.row_words());
         b.push_back(key.b(d, key_row));
         a.push_back(key.a(d, key_row));
     }

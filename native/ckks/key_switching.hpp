@@ -42,7 +42,7 @@ class Decomposition {
     std::size_t rows_of(const Digit& digit) const { return rows_ - (digit.end - digit.begin); }
     std::uint64_t* extended_row(Digit& digit, std::size_t row) const {
         const std::size_t i = row < digit.begin ? row : row - (digit.end - digit.begin);
-        return digit.extended.data() + i * x_.degree();
+        return digit.extended.data() + i * x_.ring().row_words();
     }
 
     const ring::Polynomial& x_;

@@ -133,18 +133,19 @@ Ciphertext transform(const Parameters& parameters, const Ciphertext& x,
         const std::size_t prime = data ? row : row - limbs + ring->limbs();
         const ring::Modulus& m = ring->modulus(prime);
         const std::size_t babies = plan.babies.size();
-        ring::Words rotated(2 * babies * n), b(n), a(n);
+        const std::size_t stride = ring->row_words();
+        ring::Words rotated(2 * babies * stride), b(n), a(n);
         for (std::size_t j = 0; j < babies; ++j) {
             const SwitchingKey* key = plan.babies[j];
-            std::uint64_t* u0 = rotated.data() + 2 * j * n;
-            std::uint64_t* u1 = u0 + n;
+            std::uint64_t* u0 = rotated.data() + 2 * j * stride;
+            std::uint64_t* u1 = u0 + stride;
             if (key == nullptr && data) {
                 times_special(*ring, u0, input.c0.row(row), row);
                 times_special(*ring, u1, input.c1.row(row), row);
                 continue;
             }
             if (key == nullptr) {
-                std::fill(u0, u0 + 2 * n, 0);
+                std::fill(u0, u0 + 2 * stride, 0);
                 continue;
             }
             decomposition.multiply_row(*key, row, b.data(), a.data(),
@@ -158,8 +159,8 @@ Ciphertext transform(const Parameters& parameters, const Ciphertext& x,
             for (const std::size_t j : used[i]) {
                 const Polynomial& diagonal = plan.diagonal(i, j)->polynomial;
                 factors.push_back(diagonal.row(data ? row : row - limbs + diagonal.limbs()));
-                u0.push_back(rotated.data() + 2 * j * n);
-                u1.push_back(rotated.data() + (2 * j + 1) * n);
+                u0.push_back(rotated.data() + 2 * j * stride);
+                u1.push_back(rotated.data() + (2 * j + 1) * stride);
             }
             kernel.sum_products(steps[i].c0.row(row), factors.data(), u0.data(), u0.size(), n, m);
             kernel.sum_products(steps[i].c1.row(row), factors.data(), u1.data(), u1.size(), n, m);

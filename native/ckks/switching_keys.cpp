@@ -41,7 +41,7 @@ std::uint64_t inverse_element(std::uint64_t element, std::size_t degree) {
 
 std::size_t SwitchingKey::size(const Parameters& parameters, std::size_t limbs) {
     return digits_of(parameters, limbs) * 2 * (limbs + parameters.ring()->special_limbs()) *
-           parameters.ring_degree();
+           parameters.ring()->row_words();
 }
 
 SwitchingKey::SwitchingKey(const Parameters& parameters, std::uint64_t element, std::size_t limbs,
@@ -70,7 +70,7 @@ SwitchingKey SwitchingKey::restore(const Parameters& parameters, std::uint64_t e
         const std::size_t prime = row < limbs ? row : row - limbs + parameters.limbs();
         ring::expand_uniform_row(*key.ring_, prime, seed, ring::Purpose::kSwitchingKey,
                                  static_cast<std::uint32_t>(digit),
-                                 owned->data() + ((2 * digit + 1) * key.rows_ + row) * n);
+                                 owned->data() + ((2 * digit + 1) * key.rows_ + row) * key.ring_->row_words());
     });
     key.owned_ = std::move(owned);
     key.seed_ = seed;
@@ -83,7 +83,7 @@ SwitchingKey SwitchingKey::generate(const Parameters& parameters, const SecretKe
     const ring::Kernel& kernel = ring->kernel();
     const std::size_t n = parameters.ring_degree();
     SwitchingKey key = restore(parameters, element, limbs, ring::random_seed(),
-                               ring::Words(size(parameters, limbs)));
+                               ring::Words(size(parameters, limbs), 0));
     auto* words = const_cast<std::uint64_t*>(key.words_.data());
     const Polynomial& s = secret.values();
     // The key's target t, and s' that it switches to, modulo the prime of each row.
@@ -109,7 +109,7 @@ SwitchingKey SwitchingKey::generate(const Parameters& parameters, const SecretKe
             } else {
                 kernel.multiply(product.data(), key.a(digit, row), its_secret, n, m);
             }
-            std::uint64_t* b = words + (2 * digit * key.rows_ + row) * n;
+            std::uint64_t* b = words + (2 * digit * key.rows_ + row) * ring->row_words();
             kernel.subtract(b, error.row(row), product.data(), n, m);
             if (row < begin || row >= end || row >= limbs) return;
             if (inverse) {

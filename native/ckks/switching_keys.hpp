@@ -25,8 +25,8 @@ inline constexpr std::uint64_t kRelinearisation = 0;
 // many rotations.
 //
 // Its words may lie in a file that is mapped into memory; they are ready to use there. For each
-// digit, b_d and then a_d, each row after row (data primes, then special ones) of N words in values
-// form.
+// digit, b_d and then a_d, each row after row (data primes, then special ones): N words in values form
+// and padding of zeros (Ring::row_words).
 class SwitchingKey {
   public:
     // A fresh key. Throws std::invalid_argument for parameters without special primes, or an
@@ -66,7 +66,7 @@ class SwitchingKey {
 
   private:
     const std::uint64_t* at(std::size_t half, std::size_t row) const {
-        return words_.data() + (half * rows_ + row) * ring_->degree();
+        return words_.data() + (half * rows_ + row) * ring_->row_words();
     }
 
     ring::RingPointer ring_;

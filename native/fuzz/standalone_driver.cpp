@@ -36,6 +36,18 @@ int main(int argc, char** argv) {
             input.resize(16);
             for (auto& byte : input) byte = static_cast<std::uint8_t>(byte & 0x55);
         }
+        if (run % 4 == 3) {
+            // A head, and seldom set bits: as many as a switching key of the target has with one
+            // prime, two or three, most of them below their primes.
+            constexpr std::size_t kLengths[] = {32, 96, 198};
+            const std::size_t limbs = generator() % 3;
+            input.assign(35 + kLengths[limbs], 0);
+            for (std::uint64_t bits = generator() % 64; bits-- > 0;) {
+                const std::uint64_t bit = generator() % (8 * input.size());
+                input[bit / 8] = static_cast<std::uint8_t>(input[bit / 8] | (1u << (bit % 8)));
+            }
+            input[0] = static_cast<std::uint8_t>(limbs);
+        }
         for (std::uint64_t flips = generator() % 4; flips-- > 0 && !input.empty();) {
             const std::uint64_t bit = generator() % (8 * input.size());
             input[bit / 8] = static_cast<std::uint8_t>(input[bit / 8] ^ (1u << (bit % 8)));

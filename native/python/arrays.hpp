@@ -46,12 +46,15 @@ nanobind::ndarray<nanobind::numpy, T> to_array(std::vector<T> values,
     return {owned->data(), shape, owner};
 }
 
-// A copy of a polynomial's coefficients, shape (limbs, N).
+// A copy of a polynomial's coefficients, shape (rows, N).
 inline nanobind::ndarray<nanobind::numpy, std::uint64_t> residues_of(ring::Polynomial polynomial) {
     polynomial.to_coefficients();
-    std::vector<std::uint64_t> words(polynomial.row(0),
-                                     polynomial.row(0) + polynomial.limbs() * polynomial.degree());
-    return to_array(std::move(words), {polynomial.limbs(), polynomial.degree()});
+    std::vector<std::uint64_t> words;
+    words.reserve(polynomial.rows() * polynomial.degree());
+    for (std::size_t i = 0; i < polynomial.rows(); ++i) {
+        words.insert(words.end(), polynomial.row(i), polynomial.row(i) + polynomial.degree());
+    }
+    return to_array(std::move(words), {polynomial.rows(), polynomial.degree()});
 }
 
 }  // namespace strongroom

@@ -5,10 +5,13 @@
 #include <nanobind/stl/vector.h>
 
 #include <cstring>
+#include <utility>
+#include <variant>
 
 #include "ckks/evaluation.hpp"
 #include "ckks/linear_transform.hpp"
 #include "ckks/products.hpp"
+#include "ckks/switching_key_bytes.hpp"
 #include "python/modules.hpp"
 #include "python/packing.hpp"
 #include "ring/parallel.hpp"
@@ -33,46 +36,14 @@ auto on_threads(std::size_t threads, Function function) {
     return function();
 }
 
-// The halves b of a key, digit after digit, row after row, bit-packed.
-std::vector<std::uint8_t> pack_key(const ckks::SwitchingKey& key) {
-    const ring::Ring& ring = *key.ring();
-    const std::size_t n = ring.degree();
-    const std::size_t rows = key.limbs() + ring.special_limbs();
-    std::vector<std::uint8_t> out(key.digits() * packed_rows_bytes(ring, key.limbs()));
-    std::size_t at = 0;
-    for (std::size_t digit = 0; digit < key.digits(); ++digit) {
-        for (std::size_t row = 0; row < rows; ++row) {
-            const unsigned bits = ring.modulus(prime_of_row(ring, key.limbs(), row)).bits;
-            const std::size_t size = ring::packed_bytes(n, bits);
-            ring::pack({out.data() + at, size}, {key.b(digit, row), n}, bits);
-            at += size;
-        }
-    }
-    return out;
-}
-
 ckks::SwitchingKey unpack_key(const ckks::Parameters& parameters, std::uint64_t element,
                               std::size_t limbs, const ring::Seed& seed,
                               std::span<const std::uint8_t> bytes) {
-    const ring::Ring& ring = *parameters.ring();
-    const std::size_t n = ring.degree();
-    const std::size_t rows = limbs + ring.special_limbs();
-    const std::size_t size = ckks::SwitchingKey::size(parameters, limbs);
-    const std::size_t digits = size / (2 * rows * n);
-    if (bytes.size() != digits * packed_rows_bytes(ring, limbs)) throw UnpackError("length");
-    ring::Words words(size);
-    std::size_t at = 0;
-    for (std::size_t digit = 0; digit < digits; ++digit) {
-        for (std::size_t row = 0; row < rows; ++row) {
-            const ring::Modulus& m = ring.modulus(prime_of_row(ring, limbs, row));
-            const std::size_t packed = ring::packed_bytes(n, m.bits);
-            const auto fault = ring::unpack({words.data() + (2 * digit * rows + row) * n, n},
-                                            bytes.subspan(at, packed), m.value);
-            if (fault) throw UnpackError(describe(*fault));
-            at += packed;
-        }
+    auto key = ckks::unpack_switching_key(parameters, element, limbs, seed, bytes);
+    if (const auto* fault = std::get_if<ring::UnpackFault>(&key)) {
+        throw UnpackError(describe(*fault));
     }
-    return ckks::SwitchingKey::restore(parameters, element, limbs, seed, std::move(words));
+    return std::get<ckks::SwitchingKey>(std::move(key));
 }
 
 void bind_keys(nb::module_& m) {
@@ -102,7 +73,8 @@ void bind_keys(nb::module_& m) {
                std::size_t limbs, WordsView words) {
                 new (self) ckks::SwitchingKey(parameters, element, limbs, span_of(words));
             },
-            "parameters"_a, "element"_a, "limbs"_a, "words"_a, nb::keep_alive<1, 5>())
+            // Never of a converted copy, which nobody would keep alive.
+            "parameters"_a, "element"_a, "limbs"_a, "words"_a.noconvert(), nb::keep_alive<1, 5>())
         .def_prop_ro("element", &ckks::SwitchingKey::element)
         .def_prop_ro("limbs", &ckks::SwitchingKey::limbs)
         .def_prop_ro("digits", &ckks::SwitchingKey::digits)
@@ -119,19 +91,13 @@ void bind_keys(nb::module_& m) {
             },
             nb::rv_policy::reference_internal)
         .def("pack_b", [](const ckks::SwitchingKey& self) {
-            const std::vector<std::uint8_t> bytes = on_threads(1, [&] { return pack_key(self); });
+            const std::vector<std::uint8_t> bytes =
+                on_threads(1, [&] { return ckks::pack_switching_key(self); });
             return nb::bytes(bytes.data(), bytes.size());
         });
     m.def("switching_key_words", &ckks::SwitchingKey::size, "parameters"_a, "limbs"_a);
-    m.def(
-        "switching_key_packed_bytes",
-        [](const ckks::Parameters& parameters, std::size_t limbs) {
-            const ring::Ring& ring = *parameters.ring();
-            const std::size_t rows = limbs + ring.special_limbs();
-            return ckks::SwitchingKey::size(parameters, limbs) / (2 * rows * ring.degree()) *
-                   packed_rows_bytes(ring, limbs);
-        },
-        "parameters"_a, "limbs"_a);
+    m.def("switching_key_packed_bytes", &ckks::packed_switching_key_bytes, "parameters"_a,
+          "limbs"_a);
 }
 
 }  // namespace

@@ -175,6 +175,30 @@ void bind_keys(nb::module_& m) {
         });
 }
 
+ring::Form form_of(bool transformed) {
+    return transformed ? ring::Form::kValues : ring::Form::kCoefficients;
+}
+
+ring::Extent extent_of(bool extended) {
+    return extended ? ring::Extent::kWithSpecial : ring::Extent::kData;
+}
+
+// For real values and for complex ones, so that neither is copied.
+template <class Values>
+void bind_encode_slots(nb::module_& m) {
+    m.def(
+        "encode_slots",
+        [](const ckks::Parameters& parameters, Values values, double scale, std::size_t limbs,
+           bool transformed, bool extended) {
+            return unlocked([&] {
+                return ckks::encode_slots(parameters, span_of(values), scale, limbs,
+                                          form_of(transformed), extent_of(extended));
+            });
+        },
+        "parameters"_a, "values"_a, "scale"_a, "limbs"_a, "transformed"_a = false,
+        "extended"_a = false);
+}
+
 void bind_encoding(nb::module_& m) {
     nb::class_<ckks::Plaintext>(m, "Plaintext")
         .def_prop_ro("limbs", [](const ckks::Plaintext& self) { return self.polynomial.limbs(); })
@@ -189,23 +213,17 @@ void bind_encoding(nb::module_& m) {
         .def("residues", [](const ckks::Plaintext& self) { return residues_of(self.polynomial); });
     m.def(
         "encode_coefficients",
-        [](const ckks::Parameters& parameters, DoublesView values, double scale,
-           std::size_t limbs) {
+        [](const ckks::Parameters& parameters, DoublesView values, double scale, std::size_t limbs,
+           bool transformed, bool extended) {
             return unlocked([&] {
-                return ckks::encode_coefficients(parameters, {values.data(), values.size()}, scale,
-                                                 limbs);
+                return ckks::encode_coefficients(parameters, span_of(values), scale, limbs,
+                                                 form_of(transformed), extent_of(extended));
             });
         },
-        "parameters"_a, "values"_a, "scale"_a, "limbs"_a);
-    m.def(
-        "encode_slots",
-        [](const ckks::Parameters& parameters, ComplexView values, double scale,
-           std::size_t limbs) {
-            return unlocked([&] {
-                return ckks::encode_slots(parameters, {values.data(), values.size()}, scale, limbs);
-            });
-        },
-        "parameters"_a, "values"_a, "scale"_a, "limbs"_a);
+        "parameters"_a, "values"_a, "scale"_a, "limbs"_a, "transformed"_a = false,
+        "extended"_a = false);
+    bind_encode_slots<DoublesView>(m);
+    bind_encode_slots<ComplexView>(m);
     m.def(
         "decode_coefficients",
         [](const ckks::Parameters& parameters, const ckks::Plaintext& plaintext, double scale) {

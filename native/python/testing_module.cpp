@@ -2,12 +2,14 @@
 // of a wheel.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <cstring>
+#include <optional>
 
-#include "ckks/parameters.hpp"
+#include "ckks/encoding.hpp"
 #include "python/arrays.hpp"
 #include "ring/bitpack.hpp"
 #include "ring/random.hpp"
@@ -42,16 +44,109 @@ Words pointwise(const std::string& kernel, const std::string& operation, const W
     const std::size_t n = a.size();
     if (b.size() != n || words.size() != n || n % 8 != 0) throw std::invalid_argument("sizes");
     if (operation == "add") k.add(words.data(), a.data(), b.data(), n, m);
+    if (operation == "add_constant") k.add_constant(words.data(), a.data(), b.data()[0], n, m);
     if (operation == "subtract") k.subtract(words.data(), a.data(), b.data(), n, m);
     if (operation == "multiply") k.multiply(words.data(), a.data(), b.data(), n, m);
     if (operation == "multiply_add") k.multiply_add(words.data(), a.data(), b.data(), n, m);
     if (operation == "dot") words[0] = k.dot(a.data(), b.data(), n, m);
-    if (operation == "subtract_reduced_scale") {
+    if (operation == "subtract_scale") {
         const std::uint64_t w = words[0];
-        k.subtract_reduced_scale(words.data(), a.data(), b.data(), n, w, ring::shoup_constant(w, m),
-                                 m);
+        k.subtract_scale(words.data(), a.data(), b.data(), n, w, ring::shoup_constant(w, m), m);
     }
     return to_array(std::move(words));
+}
+
+// Rows of one length, a multiple of 8.
+using Table = nb::ndarray<const std::uint64_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+std::vector<const std::uint64_t*> rows_of(const Table& table) {
+    if (table.shape(1) % 8 != 0) throw std::invalid_argument("sizes");
+    std::vector<const std::uint64_t*> rows(table.shape(0));
+    for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = table.data() + i * table.shape(1);
+    return rows;
+}
+
+void check_same_shape(const Table& a, const Table& b) {
+    if (a.shape(0) != b.shape(0) || a.shape(1) != b.shape(1)) throw std::invalid_argument("sizes");
+}
+
+Words sum_products(const std::string& kernel, const Table& a, const Table& b, std::uint64_t prime) {
+    check_same_shape(a, b);
+    std::vector<std::uint64_t> words(a.shape(1));
+    ring::kernel_by_name(kernel).sum_products(words.data(), rows_of(a).data(), rows_of(b).data(),
+                                              a.shape(0), words.size(), ring::Modulus(prime));
+    return to_array(std::move(words));
+}
+
+nb::tuple multiply_key(const std::string& kernel, const Table& digits, const Table& b,
+                       const Table& a, std::optional<WordsView> plus_b,
+                       std::optional<WordsView> plus_a, std::uint64_t factor, std::uint64_t prime) {
+    check_same_shape(digits, b);
+    check_same_shape(digits, a);
+    const std::size_t n = digits.shape(1);
+    for (const auto& plus : {plus_b, plus_a}) {
+        if (plus && plus->size() != n) throw std::invalid_argument("sizes");
+    }
+    const auto digit_rows = rows_of(digits), b_rows = rows_of(b), a_rows = rows_of(a);
+    const ring::KeyProducts products{digit_rows,
+                                     b_rows,
+                                     a_rows,
+                                     plus_b ? plus_b->data() : nullptr,
+                                     plus_a ? plus_a->data() : nullptr,
+                                     factor};
+    std::vector<std::uint64_t> out_b(n), out_a(n);
+    ring::kernel_by_name(kernel).multiply_key(out_b.data(), out_a.data(), products, n,
+                                              ring::Modulus(prime));
+    return nb::make_tuple(to_array(std::move(out_b)), to_array(std::move(out_a)));
+}
+
+Words combine(const std::string& kernel, const Table& x, const WordsView& factors,
+              std::uint64_t offset, std::uint64_t prime) {
+    if (x.shape(0) != factors.size() || factors.size() > ring::kMostCombined) {
+        throw std::invalid_argument("sizes");
+    }
+    std::vector<std::uint64_t> words(x.shape(1));
+    ring::kernel_by_name(kernel).combine(words.data(), rows_of(x).data(), factors.data(),
+                                         factors.size(), offset, words.size(),
+                                         ring::Modulus(prime));
+    return to_array(std::move(words));
+}
+
+Words permute(const std::string& kernel, const WordsView& x, std::uint64_t element) {
+    std::vector<std::uint64_t> words(x.size());
+    ring::kernel_by_name(kernel).permute(words.data(), x.data(),
+                                         ring::Automorphism(x.size(), element));
+    return to_array(std::move(words));
+}
+
+Words reduce_integers(const std::string& kernel, const View<std::int64_t>& x, std::uint64_t prime) {
+    if (x.size() % 8 != 0) throw std::invalid_argument("sizes");
+    std::vector<std::uint64_t> words(x.size());
+    ring::kernel_by_name(kernel).reduce_integers(words.data(), x.data(), x.size(),
+                                                 ring::Modulus(prime));
+    return to_array(std::move(words));
+}
+
+// The butterflies of the embedding on N/2 complex numbers.
+nb::tuple embed(const std::string& kernel, const DoublesView& real, const DoublesView& imaginary,
+                bool to_slots) {
+    if (real.size() != imaginary.size()) throw std::invalid_argument("sizes");
+    const ring::EmbeddingTable table(2 * real.size());
+    const ring::Kernel& k = ring::kernel_by_name(kernel);
+    std::vector<double> x(real.data(), real.data() + real.size());
+    std::vector<double> y(imaginary.data(), imaginary.data() + imaginary.size());
+    (to_slots ? k.coefficients_to_slots : k.slots_to_coefficients)(x.data(), y.data(), table);
+    return nb::make_tuple(to_array(std::move(x)), to_array(std::move(y)));
+}
+
+// A plaintext's words as they lie, shape (rows, N).
+Words rows_as_they_lie(const ckks::Plaintext& plaintext) {
+    const ring::Polynomial& p = plaintext.polynomial;
+    std::vector<std::uint64_t> words;
+    for (std::size_t i = 0; i < p.rows(); ++i) {
+        words.insert(words.end(), p.row(i), p.row(i) + p.degree());
+    }
+    return to_array(std::move(words), {p.rows(), p.degree()});
 }
 
 }  // namespace
@@ -73,6 +168,14 @@ NB_MODULE(_native_testing, m) {
         return transform(kernel, x, prime, true);
     });
     m.def("pointwise", &pointwise, "kernel"_a, "operation"_a, "out"_a, "a"_a, "b"_a, "prime"_a);
+    m.def("sum_products", &sum_products, "kernel"_a, "a"_a, "b"_a, "prime"_a);
+    m.def("multiply_key", &multiply_key, "kernel"_a, "digits"_a, "b"_a, "a"_a, "plus_b"_a.none(),
+          "plus_a"_a.none(), "factor"_a, "prime"_a);
+    m.def("combine", &combine, "kernel"_a, "x"_a, "factors"_a, "offset"_a, "prime"_a);
+    m.def("permute", &permute, "kernel"_a, "x"_a, "element"_a);
+    m.def("reduce_integers", &reduce_integers, "kernel"_a, "x"_a, "prime"_a);
+    m.def("embed", &embed, "kernel"_a, "real"_a, "imaginary"_a, "to_slots"_a);
+    m.def("rows_as_they_lie", &rows_as_they_lie, "plaintext"_a);
     m.def("primitive_root", [](std::uint64_t two_n, std::uint64_t prime) {
         return ring::primitive_root(two_n, ring::Modulus(prime));
     });
@@ -95,7 +198,10 @@ NB_MODULE(_native_testing, m) {
         std::memcpy(s.data(), seed.data(), s.size());
         const auto p =
             ring::expand_uniform(parameters.ring(), limbs, s, static_cast<ring::Purpose>(purpose));
-        std::vector<std::uint64_t> words(p.row(0), p.row(0) + limbs * p.degree());
+        std::vector<std::uint64_t> words;
+        for (std::size_t i = 0; i < limbs; ++i) {
+            words.insert(words.end(), p.row(i), p.row(i) + p.degree());
+        }
         return to_array(std::move(words), {limbs, p.degree()});
     });
     m.def("sample_ternary", [](std::size_t n) {

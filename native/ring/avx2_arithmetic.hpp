@@ -90,8 +90,8 @@ struct PrimeField {
         return _mm256_sub_pd(_mm256_fmadd_pd(a, b, rounder), rounder);
     }
 
-    // x modulo q, at most (q + 1) / 2 in size, for |x| <= 2^53 and |x / q| <= 2^51: the quotient
-    // is off by 1/2 and 2^-52 of itself.
+    // x modulo q, at most (q + 1) / 2 in size, for |x| <= 2^53: the quotient is off by 1/2 and,
+    // since 1 / q was rounded, 2^-53 of itself, hence the integer that remains by q / 2 + 1.
     Vector reduced(Vector x) const { return _mm256_fnmadd_pd(rounded(x, inverse), q, x); }
 
     // A word w < q as a factor. w / q is off by 2^-52 of itself, having been rounded twice.

@@ -31,6 +31,14 @@ struct Roots {
     const PrimeField& field;
     const std::uint64_t* words;
 
+    // GCC 12 may compute the addresses words + 2 r, 4 r, 8 r from one another, without a base, then
+    // take that for a null pointer, the loop for unreachable and the whole pass for a function
+    // without effects, and leave out the call. A statement that "writes memory" prevents it.
+    Roots(const PrimeField& its_field, const std::vector<std::uint64_t>& its_words)
+        : field(its_field), words(its_words.data()) {
+        asm volatile("" : : : "memory");
+    }
+
     Factor from(WordVector w) const { return kLazy ? field.factor(w) : field.centred_factor(w); }
     Factor operator[](std::size_t i) const { return from(broadcast_word(words[i])); }
 };
@@ -87,7 +95,7 @@ template <bool kLazy, bool kFirst>
 void forward_pass(std::uint64_t* x, std::size_t length, std::size_t r, std::size_t blocks,
                   const NttTable& table) {
     const PrimeField field(table.modulus);
-    const Roots<kLazy> roots{field, table.roots.data()};
+    const Roots<kLazy> roots(field, table.roots);
     const std::size_t quarter = length / 4;
     for (const std::size_t end = r + blocks; r < end; ++r, x += length) {
         const Factor w1 = roots[r];
@@ -105,65 +113,60 @@ void forward_pass(std::uint64_t* x, std::size_t length, std::size_t r, std::size
     }
 }
 
-// One stage, which a number of passes of two may leave over.
+// One stage of a block, for the numbers of stages that passes of two do not make up.
 template <bool kLazy>
-void forward_stage(std::uint64_t* x, std::size_t length, std::size_t r, std::size_t blocks,
-                   const NttTable& table) {
+void forward_stage(std::uint64_t* x, std::size_t length, std::size_t r, const NttTable& table) {
     const PrimeField field(table.modulus);
-    const Roots<kLazy> roots{field, table.roots.data()};
-    for (const std::size_t end = r + blocks; r < end; ++r, x += length) {
-        const Factor w = roots[r];
-        for (std::size_t j = 0; j < length / 2; j += 4) {
-            Vector a = load(x + j);
-            Vector b = load(x + length / 2 + j);
-            if constexpr (!kLazy) a = field.reduced(a);
-            forward_butterfly(a, b, w, field);
-            store(x + j, a);
-            store(x + length / 2 + j, b);
-        }
+    const Factor w = Roots<kLazy>(field, table.roots)[r];
+    for (std::size_t j = 0; j < length / 2; j += 4) {
+        Vector a = load(x + j);
+        Vector b = load(x + length / 2 + j);
+        if constexpr (!kLazy) a = field.reduced(a);
+        forward_butterfly(a, b, w, field);
+        store(x + j, a);
+        store(x + length / 2 + j, b);
     }
 }
 
-// Roots of the last two stages of sixteen values, one lane for each four of them; the second and
-// the third four change places, because that is how roots come out of an unpacking.
+// Roots of the last two stages of four blocks of four values, of which the first has root `r`: a
+// lane for each block. The second and the third block change places, because that is how roots come
+// out of an unpacking.
 template <bool kLazy>
 struct LaneRoots {
     Factor w1, w2, w3;
 
     LaneRoots(const Roots<kLazy>& roots, std::size_t r) {
-        const WordVector first = load_words(roots.words + 8 * r);
-        const WordVector second = load_words(roots.words + 8 * r + 4);
-        w1 = roots.from(_mm256_permute4x64_epi64(load_words(roots.words + 4 * r), 0b11011000));
+        const WordVector first = load_words(roots.words + 2 * r);
+        const WordVector second = load_words(roots.words + 2 * r + 4);
+        w1 = roots.from(_mm256_permute4x64_epi64(load_words(roots.words + r), 0b11011000));
         w2 = roots.from(_mm256_unpacklo_epi64(first, second));
         w3 = roots.from(_mm256_unpackhi_epi64(first, second));
     }
 };
 
-// The last four stages, on blocks of sixteen values. For the last two the matrix is transposed.
+// The last two stages, on `blocks` neighbouring blocks of four values, four of them at a time: with
+// the matrix of these transposed, each lane has its block. Writes words.
 template <bool kLazy>
-void forward_last_stages(std::uint64_t* x, std::size_t r, std::size_t blocks,
-                         const NttTable& table) {
+void forward_last_pass(std::uint64_t* x, std::size_t r, std::size_t blocks, const NttTable& table) {
     const PrimeField field(table.modulus);
-    const Roots<kLazy> roots{field, table.roots.data()};
-    for (const std::size_t end = r + blocks; r < end; ++r, x += 16) {
-        Vector v0 = load(x);
-        Vector v1 = load(x + 4);
-        Vector v2 = load(x + 8);
-        Vector v3 = load(x + 12);
-        forward_two_stages<kLazy>(v0, v1, v2, v3, roots[r], roots[2 * r], roots[2 * r + 1], field);
-        transpose(v0, v2, v1, v3);
-        // v0, v2, v1, v3 now have the first, second, third and last value of each four.
+    const Roots<kLazy> roots(field, table.roots);
+    for (const std::size_t end = r + blocks; r < end; r += 4, x += 16) {
+        Vector a = load(x);
+        Vector b = load(x + 8);
+        Vector d = load(x + 4);
+        Vector e = load(x + 12);
+        transpose(a, b, d, e);
         const LaneRoots<kLazy> lanes(roots, r);
-        forward_two_stages<kLazy>(v0, v2, v1, v3, lanes.w1, lanes.w2, lanes.w3, field);
-        v0 = _mm256_castsi256_pd(field.to_words(field.reduced(v0)));
-        v1 = _mm256_castsi256_pd(field.to_words(field.reduced(v1)));
-        v2 = _mm256_castsi256_pd(field.to_words(field.reduced(v2)));
-        v3 = _mm256_castsi256_pd(field.to_words(field.reduced(v3)));
-        transpose(v0, v2, v1, v3);
-        store(x, v0);
-        store(x + 4, v1);
-        store(x + 8, v2);
-        store(x + 12, v3);
+        forward_two_stages<kLazy>(a, b, d, e, lanes.w1, lanes.w2, lanes.w3, field);
+        a = _mm256_castsi256_pd(field.to_words(field.reduced(a)));
+        b = _mm256_castsi256_pd(field.to_words(field.reduced(b)));
+        d = _mm256_castsi256_pd(field.to_words(field.reduced(d)));
+        e = _mm256_castsi256_pd(field.to_words(field.reduced(e)));
+        transpose(a, b, d, e);
+        store(x, a);
+        store(x + 8, b);
+        store(x + 4, d);
+        store(x + 12, e);
     }
 }
 
@@ -171,16 +174,15 @@ void forward_last_stages(std::uint64_t* x, std::size_t r, std::size_t blocks,
 // cache.
 template <bool kLazy>
 void forward_block(std::uint64_t* x, std::size_t length, std::size_t r, const NttTable& table) {
-    std::size_t blocks = 1;
-    for (; length / blocks >= 64; r *= 4, blocks *= 4) {
-        forward_pass<kLazy, false>(x, length / blocks, r, blocks, table);
+    std::size_t part = length;
+    if (std::countr_zero(length) % 2 == 1) {
+        forward_stage<kLazy>(x, length, r, table);
+        part /= 2;
     }
-    if (length / blocks == 32) {
-        forward_stage<kLazy>(x, 32, r, blocks, table);
-        r *= 2;
-        blocks *= 2;
+    for (; part > 4; part /= 4) {
+        forward_pass<kLazy, false>(x, part, r * (length / part), length / part, table);
     }
-    forward_last_stages<kLazy>(x, r, blocks, table);
+    forward_last_pass<kLazy>(x, r * (length / part), length / part, table);
 }
 
 template <bool kLazy>
@@ -196,51 +198,41 @@ void forward_transform(std::uint64_t* x, const NttTable& table) {
     }
 }
 
-// The first four stages of the inverse, the reverse of forward_last_stages.
+// The first two stages of the inverse, the reverse of forward_last_pass. Reads words.
 template <bool kLazy>
-void inverse_first_stages(std::uint64_t* x, std::size_t r, std::size_t blocks,
-                          const NttTable& table) {
+void inverse_first_pass(std::uint64_t* x, std::size_t r, std::size_t blocks,
+                        const NttTable& table) {
     const PrimeField field(table.modulus);
-    const Roots<kLazy> roots{field, table.inverse_roots.data()};
-    for (const std::size_t end = r + blocks; r < end; ++r, x += 16) {
-        Vector v0 = load(x);
-        Vector v1 = load(x + 4);
-        Vector v2 = load(x + 8);
-        Vector v3 = load(x + 12);
-        transpose(v0, v2, v1, v3);
-        v0 = to_double(_mm256_castpd_si256(v0));
-        v1 = to_double(_mm256_castpd_si256(v1));
-        v2 = to_double(_mm256_castpd_si256(v2));
-        v3 = to_double(_mm256_castpd_si256(v3));
+    const Roots<kLazy> roots(field, table.inverse_roots);
+    for (const std::size_t end = r + blocks; r < end; r += 4, x += 16) {
+        Vector a = to_double(load_words(x));
+        Vector b = to_double(load_words(x + 8));
+        Vector d = to_double(load_words(x + 4));
+        Vector e = to_double(load_words(x + 12));
+        transpose(a, b, d, e);
         const LaneRoots<kLazy> lanes(roots, r);
-        inverse_two_stages(v0, v2, v1, v3, lanes.w1, lanes.w2, lanes.w3, field);
-        reduce_sums<kLazy>(v0, v2, field);
-        transpose(v0, v2, v1, v3);
-        inverse_two_stages(v0, v1, v2, v3, roots[r], roots[2 * r], roots[2 * r + 1], field);
-        reduce_sums<kLazy>(v0, v1, field);
-        store(x, v0);
-        store(x + 4, v1);
-        store(x + 8, v2);
-        store(x + 12, v3);
+        inverse_two_stages(a, b, d, e, lanes.w1, lanes.w2, lanes.w3, field);
+        reduce_sums<kLazy>(a, b, field);
+        transpose(a, b, d, e);
+        store(x, a);
+        store(x + 8, b);
+        store(x + 4, d);
+        store(x + 12, e);
     }
 }
 
-// One stage; sums come out at most 3 if kLazy.
+// One stage of a block; sums come out at most 3 if kLazy.
 template <bool kLazy>
-void inverse_stage(std::uint64_t* x, std::size_t length, std::size_t r, std::size_t blocks,
-                   const NttTable& table) {
+void inverse_stage(std::uint64_t* x, std::size_t length, std::size_t r, const NttTable& table) {
     const PrimeField field(table.modulus);
-    const Roots<kLazy> roots{field, table.inverse_roots.data()};
-    for (const std::size_t end = r + blocks; r < end; ++r, x += length) {
-        const Factor w = roots[r];
-        for (std::size_t j = 0; j < length / 2; j += 4) {
-            Vector a = load(x + j);
-            Vector b = load(x + length / 2 + j);
-            inverse_butterfly(a, b, w, field);
-            if constexpr (!kLazy) a = field.reduced(a);
-            store(x + j, a);
-            store(x + length / 2 + j, b);
-        }
+    const Factor w = Roots<kLazy>(field, table.inverse_roots)[r];
+    for (std::size_t j = 0; j < length / 2; j += 4) {
+        Vector a = load(x + j);
+        Vector b = load(x + length / 2 + j);
+        inverse_butterfly(a, b, w, field);
+        if constexpr (!kLazy) a = field.reduced(a);
+        store(x + j, a);
+        store(x + length / 2 + j, b);
     }
 }
 
@@ -249,7 +241,7 @@ template <bool kLazy>
 void inverse_pass(std::uint64_t* x, std::size_t length, std::size_t r, std::size_t blocks,
                   const NttTable& table) {
     const PrimeField field(table.modulus);
-    const Roots<kLazy> roots{field, table.inverse_roots.data()};
+    const Roots<kLazy> roots(field, table.inverse_roots);
     const std::size_t quarter = length / 4;
     for (const std::size_t end = r + blocks; r < end; ++r, x += length) {
         const Factor w1 = roots[r];
@@ -270,7 +262,7 @@ void inverse_pass(std::uint64_t* x, std::size_t length, std::size_t r, std::size
 template <bool kLazy>
 void inverse_last_pass(std::uint64_t* x, const NttTable& table) {
     const PrimeField field(table.modulus);
-    const Roots<kLazy> roots{field, table.inverse_roots.data()};
+    const Roots<kLazy> roots(field, table.inverse_roots);
     const std::size_t quarter = table.degree / 4;
     const Factor scale = roots.from(broadcast_word(table.inverse_degree));
     const Factor w1 = roots.from(
@@ -293,16 +285,13 @@ void inverse_last_pass(std::uint64_t* x, const NttTable& table) {
 // halves.
 template <bool kLazy>
 void inverse_block(std::uint64_t* x, std::size_t length, std::size_t r, const NttTable& table) {
-    std::size_t part = 16;
-    inverse_first_stages<kLazy>(x, r * (length / part), length / part, table);
-    if (std::countr_zero(length) % 2 == 1) {
-        part = 32;
-        inverse_stage<kLazy>(x, part, r * (length / part), length / part, table);
-    }
-    while (part < length) {
+    std::size_t part = 4;
+    inverse_first_pass<kLazy>(x, r * (length / part), length / part, table);
+    while (4 * part <= length) {
         part *= 4;
         inverse_pass<kLazy>(x, part, r * (length / part), length / part, table);
     }
+    if (part < length) inverse_stage<kLazy>(x, length, r, table);
 }
 
 template <bool kLazy>

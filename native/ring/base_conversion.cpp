@@ -39,8 +39,7 @@ void BaseConversion::to_digits(std::span<std::uint64_t* const> rows, std::size_t
         kernel.add_constant(rows[i], rows[i], (m.value - 1) / 2, n, m);
         for (std::size_t j = sources_.size(); j-- > i + 1;) {
             const ShoupFactor& inverse = ring_.inverse(sources_[j], sources_[i]);
-            kernel.subtract_reduced_scale(rows[i], rows[i], rows[j], n, inverse.value,
-                                          inverse.shoup, m);
+            kernel.subtract_scale(rows[i], rows[i], rows[j], n, inverse.value, inverse.shoup, m);
         }
     }
 }

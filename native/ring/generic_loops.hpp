@@ -9,6 +9,7 @@
 
 #include "ring/automorphism.hpp"
 #include "ring/gaussian_table.hpp"
+#include "ring/integer_loops.hpp"
 #include "ring/kernel.hpp"
 #include "ring/modulus.hpp"
 
@@ -111,18 +112,6 @@ inline void permute_generic(std::uint64_t* out, const std::uint64_t* a,
         const std::uint64_t* from = a + 8 * (source >> 3);
         const std::uint64_t* lane = automorphism.lanes[source & 7].data();
         for (std::size_t i = 0; i < 8; ++i) out[8 * block + i] = from[lane[i]];
-    }
-}
-
-inline void reduce_integers_generic(std::uint64_t* out, const std::int64_t* x, std::size_t n,
-                                    const Modulus& m) {
-    for (std::size_t i = 0; i < n; ++i) {
-        const std::int64_t sign = x[i] >> 63;
-        const std::uint64_t magnitude =
-            reduce_any(static_cast<std::uint64_t>((x[i] ^ sign) - sign), m);
-        const std::uint64_t negative = reduce_once(m.value - magnitude, m.value);
-        const auto mask = static_cast<std::uint64_t>(sign);
-        out[i] = (magnitude & ~mask) | (negative & mask);
     }
 }
 

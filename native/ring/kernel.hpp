@@ -61,10 +61,9 @@ struct Kernel {
                     std::size_t count, std::uint64_t offset, std::size_t n, const Modulus& m);
     // out = a permuted by an automorphism (ring/automorphism.hpp); out is not a.
     void (*permute)(std::uint64_t* out, const std::uint64_t* a, const Automorphism& automorphism);
-    // out = (a - b) w, with the Shoup constant of w; b is any word below 2^52 and is reduced first.
-    void (*subtract_reduced_scale)(std::uint64_t* out, const std::uint64_t* a,
-                                   const std::uint64_t* b, std::size_t n, std::uint64_t w,
-                                   std::uint64_t w_shoup, const Modulus& m);
+    // out = (a - b) w, with the Shoup constant of w; b is any word below 2^51.
+    void (*subtract_scale)(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b,
+                           std::size_t n, std::uint64_t w, std::uint64_t w_shoup, const Modulus& m);
 
     // out = x mod q for signed integers.
     void (*reduce_integers)(std::uint64_t* out, const std::int64_t* x, std::size_t n,

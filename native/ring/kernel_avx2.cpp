@@ -64,11 +64,18 @@ void multiply_add(std::uint64_t* out, const std::uint64_t* a, const std::uint64_
     }
 }
 
+// Between -q / 2 and q / 2.
+double centred(std::uint64_t residue, const Modulus& m) {
+    const auto word = static_cast<std::int64_t>(residue);
+    const auto q = static_cast<std::int64_t>(m.value);
+    return static_cast<double>(word > q / 2 ? word - q : word);
+}
+
 // A sum of products in two doubles. `high` starts as 3 2^(52 + bits), so that its mantissa ends at
 // 2^(bits + 1), and takes each product rounded to that; `low` takes what the rounding left, at most
 // 2^bits. Both are exact as long as
-// - the sizes of the products add up to at most 2^52 q, so that `high` stays where its mantissa
-//   ends at that place (2^(53 + bits) to 2^(54 + bits)), and
+// - the sizes of the products add up to at most 2^52 (q - 1): then, roundings included, `high`
+//   stays between 2^(53 + bits) and 2^(54 + bits), where its mantissa ends at that place, and
 // - there are at most 6 2^(50 - bits) of them, so that `low` is at most 6 2^50.
 struct SumOfProducts {
     Vector high, low, start;
@@ -97,30 +104,31 @@ struct SumOfProducts {
     }
 };
 
-// Terms of a sum of products of residues: as many as 2^(52 - bits) keep its two conditions.
+// Terms of a sum of products of residues: as many as 2^(52 - bits) keep its two conditions. Two
+// vectors at a time, since one sum is a chain of operations that wait for one another.
 void sum_products(std::uint64_t* out, const std::uint64_t* const* a, const std::uint64_t* const* b,
                   std::size_t count, std::size_t n, const Modulus& m) {
     const PrimeField field(m);
     const SumOfProducts none(m);
     const std::size_t run = std::size_t{1} << (52 - m.bits);
-    for (std::size_t i = 0; i < n; i += 4) {
-        Vector result = _mm256_setzero_pd();
+    for (std::size_t i = 0; i < n; i += 8) {
+        Vector first = _mm256_setzero_pd();
+        Vector second = first;
         for (std::size_t t = 0; t < count;) {
-            SumOfProducts sum = none;
+            SumOfProducts first_sum = none;
+            SumOfProducts second_sum = none;
             for (const std::size_t end = count - t < run ? count : t + run; t < end; ++t) {
-                sum.add(to_double(load_words(a[t] + i)), to_double(load_words(b[t] + i)));
+                const std::uint64_t* x = a[t] + i;
+                const std::uint64_t* y = b[t] + i;
+                first_sum.add(to_double(load_words(x)), to_double(load_words(y)));
+                second_sum.add(to_double(load_words(x + 4)), to_double(load_words(y + 4)));
             }
-            result = sum.reduced(result, field);
+            first = first_sum.reduced(first, field);
+            second = second_sum.reduced(second, field);
         }
-        store_words(out + i, field.to_words(result));
+        store_words(out + i, field.to_words(first));
+        store_words(out + i + 4, field.to_words(second));
     }
-}
-
-// Between -q / 2 and q / 2.
-double centred(std::uint64_t residue, const Modulus& m) {
-    const auto word = static_cast<std::int64_t>(residue);
-    const auto q = static_cast<std::int64_t>(m.value);
-    return static_cast<double>(word > q / 2 ? word - q : word);
 }
 
 // Factors without their 2^52 and at most q / 2 in size: the words add up to 2^53, so the products
@@ -139,16 +147,21 @@ void combine_some(std::uint64_t* out, const std::uint64_t* const* x, const std::
         const std::uint64_t divided = reduce_once(montgomery_lazy(factors[t], m), m.value);
         factor[t] = _mm256_set1_pd(centred(divided, m));
     }
-    for (std::size_t i = 0; i < n; i += 4) {
-        Vector result = shift;
+    for (std::size_t i = 0; i < n; i += 8) {
+        Vector first = shift;
+        Vector second = shift;
         for (std::size_t t = 0; t < terms;) {
-            SumOfProducts sum = none;
+            SumOfProducts first_sum = none;
+            SumOfProducts second_sum = none;
             for (const std::size_t end = terms - t < kRun ? terms : t + kRun; t < end; ++t) {
-                sum.add(to_double(load_words(x[t] + i)), factor[t]);
+                first_sum.add(to_double(load_words(x[t] + i)), factor[t]);
+                second_sum.add(to_double(load_words(x[t] + i + 4)), factor[t]);
             }
-            result = sum.reduced(result, field);
+            first = first_sum.reduced(first, field);
+            second = second_sum.reduced(second, field);
         }
-        store_words(out + i, field.to_words(result));
+        store_words(out + i, field.to_words(first));
+        store_words(out + i + 4, field.to_words(second));
     }
 }
 
@@ -208,8 +221,9 @@ void permute(std::uint64_t* out, const std::uint64_t* a, const Automorphism& aut
         for (std::size_t half = 0; half < 2; ++half) {
             const std::uint64_t* lane = automorphism.lanes[order].data() + 4 * half;
             std::uint64_t pairs[4];
-            for (std::size_t k = 0; k < 4; ++k)
+            for (std::size_t k = 0; k < 4; ++k) {
                 pairs[k] = 0x0000000100000000 + (lane[k] & 3) * 0x0000000200000002;
+            }
             halves[order][half] = {lane[0] & 4, load_words(pairs)};
         }
     }
@@ -224,14 +238,11 @@ void permute(std::uint64_t* out, const std::uint64_t* a, const Automorphism& aut
     }
 }
 
-// a - b is below 2^52 in size and w at most q / 2; w / q is rounded once only here, so the quotient
-// is off by 1/2 and 2^51 / 2^53, and the product at most 3 q / 4 in size.
-void subtract_reduced_scale(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b,
-                            std::size_t n, std::uint64_t w, std::uint64_t, const Modulus& m) {
+// a - b is below 2^51 in size and w at most q / 2, so products are at most 3 q / 4.
+void subtract_scale(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b,
+                    std::size_t n, std::uint64_t w, std::uint64_t, const Modulus& m) {
     const PrimeField field(m);
-    const double factor = centred(w, m);
-    const Factor scale{_mm256_set1_pd(factor),
-                       _mm256_set1_pd(factor / static_cast<double>(m.value))};
+    const Factor scale = field.centred_factor(broadcast_word(w));
     for (std::size_t i = 0; i < n; i += 4) {
         const Vector difference =
             _mm256_sub_pd(to_double(load_words(a + i)), to_double(load_words(b + i)));
@@ -255,7 +266,7 @@ constinit const Kernel kAvx2Kernel = {
     .multiply_key = multiply_key_generic<sum_products, combine>,
     .combine = combine,
     .permute = permute,
-    .subtract_reduced_scale = subtract_reduced_scale,
+    .subtract_scale = subtract_scale,
     .reduce_integers = reduce_integers_generic,
     .coefficients_to_slots = coefficients_to_slots_generic,
     .slots_to_coefficients = slots_to_coefficients_generic,

@@ -32,10 +32,11 @@ inline Vector reduce_once(Vector x, Vector q) {
 }
 
 struct Constants {
-    Vector q, minus_q, two_q, zero, mask;
+    Vector q, minus_q, below_zero, two_q, zero, mask;
     explicit Constants(const Modulus& m)
         : q(broadcast(m.value)),
           minus_q(broadcast((std::uint64_t{1} << 52) - m.value)),
+          below_zero(broadcast(0 - m.value)),
           two_q(broadcast(2 * m.value)),
           zero(_mm512_setzero_si512()),
           mask(broadcast((std::uint64_t{1} << 52) - 1)) {}
@@ -96,10 +97,12 @@ inline Vector to52(Vector shoup) {
 // index r of the root that splits it; its halves are split by roots 2r and 2r + 1.
 //
 // Values may grow to 2^52. With q below 2^46 (kLazy) the forward transform never needs to reduce
-// between stages, since each adds less than 2q: fewer than 36q after the 17 stages of the largest
-// ring. Products are not cut to 52 bits then either: multiply-adds read the lowest 52 bits only, so
-// what is above them is cut once, at the end. Larger primes reduce every upper half to 2q (Harvey).
+// between stages: beginning between 20q and 21q, each of at most 17 stages adds or subtracts less
+// than q. Products are not cut to 52 bits then either: multiply-adds read the lowest 52 bits only,
+// so what is above them is cut once, at the end. Larger primes reduce every upper half to 2q
+// (Harvey).
 constexpr std::size_t kCachedBlock = 2048;
+constexpr std::uint64_t kHeadroom = 20;
 constexpr std::uint64_t kLazyBound = std::uint64_t{1} << 46;
 
 struct Root {
@@ -115,20 +118,30 @@ inline Vector multiply_uncut(Vector x, Vector w, Vector w52, const Constants& c)
     return _mm512_madd52lo_epu64(_mm512_madd52lo_epu64(c.zero, x, w), quotient, c.minus_q);
 }
 
+// Lazily, with the product v centred: u + v and u - v need no multiple of q to stay positive, if u
+// is above q. The first stage adds kHeadroom q for all stages.
 template <bool kLazy>
 inline void forward_butterfly(Vector& upper, Vector& lower, const Root& root, const Constants& c) {
-    const Vector u = kLazy ? upper : reduce_once(upper, c.two_q);
-    const Vector v = kLazy ? multiply_uncut(lower, root.w, root.w52, c)
-                           : multiply_lazy(lower, root.w, root.w52, c);
-    upper = _mm512_add_epi64(u, v);
-    lower = _mm512_sub_epi64(_mm512_add_epi64(u, c.two_q), v);
+    if constexpr (kLazy) {
+        const Vector quotient = _mm512_madd52hi_epu64(c.zero, lower, root.w52);
+        const Vector product = _mm512_madd52lo_epu64(c.below_zero, lower, root.w);
+        const Vector v = _mm512_madd52lo_epu64(product, quotient, c.minus_q);  // from -q to q
+        lower = _mm512_sub_epi64(upper, v);
+        upper = _mm512_add_epi64(upper, v);
+    } else {
+        const Vector u = reduce_once(upper, c.two_q);
+        const Vector v = multiply_lazy(lower, root.w, root.w52, c);
+        upper = _mm512_add_epi64(u, v);
+        lower = _mm512_sub_epi64(_mm512_add_epi64(u, c.two_q), v);
+    }
 }
 
 // Two stages on `blocks` neighbouring blocks of `length` values, of which the first has root `r`.
-template <bool kLazy>
+template <bool kLazy, bool kFirst>
 void forward_pass(std::uint64_t* x, std::size_t length, std::size_t r, std::size_t blocks,
                   const NttTable& table) {
     const Constants c(table.modulus);
+    const Vector headroom = broadcast(kHeadroom * table.modulus.value);
     const std::uint64_t* roots = table.roots.data();
     const std::uint64_t* shoup = table.roots_shoup.data();
     const std::size_t quarter = length / 4;
@@ -141,6 +154,10 @@ void forward_pass(std::uint64_t* x, std::size_t length, std::size_t r, std::size
             Vector b = load(x + quarter + j);
             Vector d = load(x + 2 * quarter + j);
             Vector e = load(x + 3 * quarter + j);
+            if constexpr (kLazy && kFirst) {
+                a = _mm512_add_epi64(a, headroom);
+                b = _mm512_add_epi64(b, headroom);
+            }
             forward_butterfly<kLazy>(a, d, w1, c);
             forward_butterfly<kLazy>(b, e, w1, c);
             forward_butterfly<kLazy>(a, b, w2, c);
@@ -203,7 +220,11 @@ void forward_block(std::uint64_t* x, std::size_t length, std::size_t r, const Nt
     const std::uint64_t* shoup = table.roots_shoup.data();
     std::size_t part = length;
     for (std::size_t blocks = 1; part >= 64; part /= 4, r *= 4, blocks *= 4) {
-        forward_pass<kLazy>(x, part, r, blocks, table);
+        if (r == 1) {
+            forward_pass<kLazy, true>(x, part, r, blocks, table);
+        } else {
+            forward_pass<kLazy, false>(x, part, r, blocks, table);
+        }
     }
     if (part == 32) {
         for (std::size_t end = r + length / 32; r < end; ++r, x += 32) {
@@ -235,7 +256,11 @@ void forward_transform(std::uint64_t* x, const NttTable& table) {
     const std::size_t n = table.degree;
     std::size_t length = n;
     for (; length > kCachedBlock; length /= 4) {
-        forward_pass<kLazy>(x, length, n / length, n / length, table);
+        if (length == n) {
+            forward_pass<kLazy, true>(x, length, 1, 1, table);
+        } else {
+            forward_pass<kLazy, false>(x, length, n / length, n / length, table);
+        }
     }
     for (std::size_t block = 0; block < n / length; ++block) {
         forward_block<kLazy>(x + block * length, length, n / length + block, table);
@@ -244,8 +269,9 @@ void forward_transform(std::uint64_t* x, const NttTable& table) {
 
 void forward_ntt(std::uint64_t* x, const NttTable& table) {
     if (table.degree < 16) return kPortableKernel.forward_ntt(x, table);
-    table.modulus.value < kLazyBound ? forward_transform<true>(x, table)
-                                     : forward_transform<false>(x, table);
+    // The first pass makes room, and below 64 values there is none.
+    const bool lazy = table.modulus.value < kLazyBound && table.degree >= 64;
+    lazy ? forward_transform<true>(x, table) : forward_transform<false>(x, table);
 }
 
 // Inverse butterflies on values below `bound` (a multiple of q): upper halves come out below twice
@@ -512,25 +538,28 @@ void sum_products(std::uint64_t* out, const std::uint64_t* const* a, const std::
 }
 
 // With kCount known, the loop over it is unrolled and factors stay in registers; 0 is any count.
+// The offset goes through the reduction with the products.
 template <std::size_t kCount>
 void combine_some(std::uint64_t* out, const std::uint64_t* const* x, const std::uint64_t* factors,
                   std::size_t count, std::uint64_t offset, std::size_t n, const Modulus& m) {
     const Constants c(m);
     const Montgomery reduced(m);
-    const Vector shift = broadcast(offset);
+    const Vector shift = broadcast(multiply_mod(offset, m.two_52, m));
     const std::size_t terms = kCount == 0 ? count : kCount;
     Vector factor[kCount == 0 ? kMostCombined : kCount];
     for (std::size_t t = 0; t < terms; ++t) factor[t] = broadcast(factors[t]);
     for (std::size_t i = 0; i < n; i += 8) {
-        Vector low = c.zero;
+        Vector low = shift;
         Vector high = c.zero;
         for (std::size_t t = 0; t < terms; ++t) {
             const Vector word = load(x[t] + i);
             low = _mm512_madd52lo_epu64(low, word, factor[t]);
             high = _mm512_madd52hi_epu64(high, word, factor[t]);
         }
-        const Vector sum = _mm512_add_epi64(reduced(low, high), shift);
-        store(out + i, reduce_once(reduce_once(sum, c.two_q), c.q));
+        Vector sum = reduced(low, high);
+        // Three words below 2^50 give less than 2q, more of them less than 4q.
+        if (kCount == 0 || kCount > 3) sum = reduce_once(sum, c.two_q);
+        store(out + i, reduce_once(sum, c.q));
     }
 }
 
@@ -541,6 +570,9 @@ void combine(std::uint64_t* out, const std::uint64_t* const* x, const std::uint6
         combine_some<5>, combine_some<6>, combine_some<7>, combine_some<8>};
     kBySize[count < std::size(kBySize) ? count : 0](out, x, factors, count, offset, n, m);
 }
+
+// Keys are larger than any cache, and rows of them are too short for the processor to foresee.
+constexpr std::size_t kKeyAhead = 128;
 
 template <std::size_t kCount, bool kPlusB, bool kPlusA>
 void multiply_key_some(std::uint64_t* out_b, std::uint64_t* out_a, const KeyProducts& products,
@@ -565,6 +597,8 @@ void multiply_key_some(std::uint64_t* out_b, std::uint64_t* out_a, const KeyProd
         Vector low_b = c.zero, high_b = c.zero, low_a = c.zero, high_a = c.zero;
         for (std::size_t t = 0; t < kCount; ++t) {
             const Vector digit = load(x[t] + i);
+            _mm_prefetch(reinterpret_cast<const char*>(b[t] + i + kKeyAhead), _MM_HINT_T0);
+            _mm_prefetch(reinterpret_cast<const char*>(a[t] + i + kKeyAhead), _MM_HINT_T0);
             const Vector key_b = load(b[t] + i);
             const Vector key_a = load(a[t] + i);
             low_b = _mm512_madd52lo_epu64(low_b, digit, key_b);
@@ -652,21 +686,16 @@ std::uint64_t dot(const std::uint64_t* a, const std::uint64_t* b, std::size_t n,
     return reduce_wide(sum, m);
 }
 
-void subtract_reduced_scale(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b,
-                            std::size_t n, std::uint64_t w, std::uint64_t w_shoup,
-                            const Modulus& m) {
+// With a multiple of q above all b, the difference is positive, and below 2^52.
+void subtract_scale(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b,
+                    std::size_t n, std::uint64_t w, std::uint64_t w_shoup, const Modulus& m) {
     const Constants c(m);
-    const Vector word_barrett = broadcast(m.word_barrett);
+    const Vector multiple = broadcast(m.multiple);
     const Vector factor = broadcast(w);
     const Vector factor52 = broadcast(w_shoup >> 12);
     for (std::size_t i = 0; i < n; i += 8) {
-        const Vector word = load(b + i);
-        const Vector quotient = _mm512_madd52hi_epu64(c.zero, word, word_barrett);
-        const Vector product = _mm512_madd52lo_epu64(c.zero, quotient, c.q);
-        const Vector reduced =
-            reduce_once(_mm512_and_si512(_mm512_sub_epi64(word, product), c.mask), c.q);
         const Vector difference =
-            _mm512_add_epi64(_mm512_sub_epi64(load(a + i), reduced), c.q);  // below 2q
+            _mm512_sub_epi64(_mm512_add_epi64(load(a + i), multiple), load(b + i));
         store(out + i, reduce_once(multiply_lazy(difference, factor, factor52, c), c.q));
     }
 }
@@ -708,7 +737,7 @@ const Kernel kAvx512IfmaKernel = {
     .multiply_key = multiply_key,
     .combine = combine,
     .permute = permute,
-    .subtract_reduced_scale = subtract_reduced_scale,
+    .subtract_scale = subtract_scale,
     .reduce_integers = reduce_integers_generic,
     .coefficients_to_slots = coefficients_to_slots_generic,
     .slots_to_coefficients = slots_to_coefficients_generic,

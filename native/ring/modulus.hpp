@@ -31,6 +31,7 @@ struct Modulus {
     std::uint64_t barrett = 0;       // floor(2^(50 + bits) / q) < 2^52, for products below q^2
     std::uint64_t word_barrett = 0;  // floor(2^52 / q), for words below 2^52
     std::uint64_t two_32 = 0;        // 2^32 mod q
+    std::uint64_t multiple = 0;      // of q: the least that is at least 2^51, below 2^51 + 2^50
     std::uint64_t montgomery = 0;    // -1/q mod 2^52
     std::uint64_t two_52 = 0;        // 2^52 mod q,
     std::uint64_t two_52_shoup = 0;  // with its Shoup constant
@@ -42,6 +43,7 @@ struct Modulus {
           barrett(static_cast<std::uint64_t>((uint128{1} << (50 + bits)) / q)),
           word_barrett((std::uint64_t{1} << 52) / q),
           two_32((std::uint64_t{1} << 32) % q),
+          multiple(((std::uint64_t{1} << 51) + q - 1) / q * q),
           montgomery(minus_inverse_52(q)),
           two_52((std::uint64_t{1} << 52) % q),
           two_52_shoup(static_cast<std::uint64_t>((static_cast<uint128>(two_52) << 64) / q)) {}

@@ -44,7 +44,7 @@ Polynomial::Polynomial(Unset, RingPointer ring, std::size_t limbs, Form form, Ex
     if (limbs == 0 || limbs > ring_->limbs()) {
         throw std::invalid_argument("the number of limbs is not in the ring's chain");
     }
-    words_.resize(rows() * ring_->degree());
+    words_.resize(rows() * ring_->row_words());
 }
 
 Polynomial::Polynomial(RingPointer ring, std::size_t limbs, Form form, Extent extent)
@@ -150,7 +150,7 @@ void Polynomial::truncate(std::size_t limbs) {
     }
     limbs_ = limbs;
     extent_ = Extent::kData;
-    words_.resize(limbs * degree());
+    words_.resize(limbs * ring_->row_words());
 }
 
 namespace {
@@ -180,12 +180,13 @@ std::vector<Polynomial> divide_and_round(std::span<const Polynomial* const> poly
     const std::size_t blocks = n / block;
 
     // The dropped rows as coefficients, then as digits.
-    Words digits(polynomials.size() * dropped * n);
+    const std::size_t stride = ring.row_words();
+    Words digits(polynomials.size() * dropped * stride);
     parallel_for(polynomials.size() * dropped, [&](std::size_t task) {
         const std::size_t row = limbs + task % dropped;
         const std::uint64_t* x = polynomials[task / dropped]->row(row);
-        std::copy(x, x + n, digits.data() + task * n);
-        if (values) kernel.inverse_ntt(digits.data() + task * n, ring.table(first.prime(row)));
+        std::copy(x, x + n, digits.data() + task * stride);
+        if (values) kernel.inverse_ntt(digits.data() + task * stride, ring.table(first.prime(row)));
     });
     std::vector<Polynomial> results;
     for (std::size_t i = 0; i < polynomials.size(); ++i) {
@@ -195,7 +196,7 @@ std::vector<Polynomial> divide_and_round(std::span<const Polynomial* const> poly
         const std::size_t at = task % blocks * block;
         std::array<std::uint64_t*, kMostCombined> rows;
         for (std::size_t k = 0; k < dropped; ++k) {
-            rows[k] = digits.data() + (task / blocks * dropped + k) * n + at;
+            rows[k] = digits.data() + (task / blocks * dropped + k) * stride + at;
         }
         conversion.to_digits({rows.data(), dropped}, block);
         for (std::size_t i = 0; i < limbs; ++i) {
@@ -210,12 +211,12 @@ std::vector<Polynomial> divide_and_round(std::span<const Polynomial* const> poly
         if (values) kernel.forward_ntt(result, ring.table(i));
         const ShoupFactor& inverse = conversion.inverse_product(i);
         if (automorphism == nullptr) {
-            kernel.subtract_reduced_scale(result, x, result, n, inverse.value, inverse.shoup,
-                                          ring.modulus(i));
+            kernel.subtract_scale(result, x, result, n, inverse.value, inverse.shoup,
+                                  ring.modulus(i));
         } else {
             Words quotient(n);
-            kernel.subtract_reduced_scale(quotient.data(), x, result, n, inverse.value,
-                                          inverse.shoup, ring.modulus(i));
+            kernel.subtract_scale(quotient.data(), x, result, n, inverse.value, inverse.shoup,
+                                  ring.modulus(i));
             kernel.permute(result, quotient.data(), *automorphism);
         }
     });

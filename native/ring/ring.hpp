@@ -28,6 +28,9 @@ class Ring {
          std::span<const std::uint64_t> special_primes, std::string_view kernel);
 
     std::size_t degree() const { return degree_; }
+    // Rows of N words lie a little more than N words apart. At exactly N, a power of two, equal
+    // places of all rows of all operands would compete for the same few lines of every cache.
+    std::size_t row_words() const { return degree_ + 8; }
     std::size_t limbs() const { return limbs_; }
     std::size_t special_limbs() const { return tables_.size() - limbs_; }
     std::size_t primes() const { return tables_.size(); }
@@ -63,7 +66,7 @@ enum class Form { kCoefficients, kValues };
 enum class Extent { kData, kWithSpecial };
 
 // A polynomial modulo the first `limbs` data primes of its ring and, where extended, its special
-// primes; row after row of N words.
+// primes; a row of N words for each.
 class Polynomial {
   public:
     Polynomial() = default;
@@ -87,8 +90,10 @@ class Polynomial {
         return row < limbs_ ? row : row - limbs_ + ring_->limbs();
     }
     const Modulus& modulus(std::size_t row) const { return ring_->modulus(prime(row)); }
-    std::uint64_t* row(std::size_t i) { return words_.data() + i * degree(); }
-    const std::uint64_t* row(std::size_t i) const { return words_.data() + i * degree(); }
+    std::uint64_t* row(std::size_t i) { return words_.data() + i * ring_->row_words(); }
+    const std::uint64_t* row(std::size_t i) const {
+        return words_.data() + i * ring_->row_words();
+    }
 
     void to_values();
     void to_coefficients();

@@ -128,19 +128,27 @@ void secret_keys_are_bytes(std::size_t n) {
     THROWS(ckks::SecretKey::from_bytes(parameters, {}), std::invalid_argument);
 }
 
-void slots_are_encoded(std::size_t n) {
-    const auto parameters = ckks::Parameters::without_security({n, chain(n, {50, 40}), {}, ""});
+void slots_are_encoded(std::string_view kernel, std::size_t n) {
+    const auto primes = chain(n, {50, 40, 45, 50, 44});
+    const auto parameters = ckks::Parameters::without_security(
+        {n, {primes.begin(), primes.begin() + 3}, {primes.begin() + 3, primes.end()}, ""}, kernel);
     Generator generator(n);
     std::vector<std::complex<double>> values(n / 2);
     for (auto& value : values) {
         const auto pair = random_values(generator, 2);
         value = {pair[0], pair[1]};
     }
-    const auto plaintext = ckks::encode_slots(parameters, values, 0x1p45, 2);
-    const auto decoded = ckks::decode_slots(parameters, plaintext, 0x1p45);
-    CHECK(decoded.size() == values.size());
-    for (std::size_t i = 0; i < values.size(); ++i) {
-        CHECK(std::abs(decoded[i] - values[i]) <= static_cast<double>(n) * 0x1p-45);
+    for (const double scale : {0x1p45, 0x1p80}) {
+        for (const auto form : {ring::Form::kCoefficients, ring::Form::kValues}) {
+            const auto plaintext =
+                ckks::encode_slots(parameters, values, scale, 2, form, ring::Extent::kWithSpecial);
+            CHECK(plaintext.polynomial.rows() == 4 && plaintext.polynomial.form() == form);
+            const auto decoded = ckks::decode_slots(parameters, plaintext, scale);
+            CHECK(decoded.size() == values.size());
+            for (std::size_t i = 0; i < values.size(); ++i) {
+                CHECK(std::abs(decoded[i] - values[i]) <= static_cast<double>(n) * 0x1p-45);
+            }
+        }
     }
     values.emplace_back();
     THROWS(ckks::encode_slots(parameters, values, 1.0, 2), std::invalid_argument);
@@ -184,9 +192,9 @@ void the_table_stands_before_everything() {
 int main() {
     for (const auto kernel : ring::available_kernels()) {
         for (const std::size_t n : {16, 64, 256, 1024}) circuit(kernel, n);
+        for (const std::size_t n : {8, 16, 32, 64, 128, 4096}) slots_are_encoded(kernel, n);
     }
     for (const std::size_t n : {8, 16, 4096}) secret_keys_are_bytes(n);
-    for (const std::size_t n : {8, 64, 4096}) slots_are_encoded(n);
     values_to_encode_are_checked();
     the_table_stands_before_everything();
 }

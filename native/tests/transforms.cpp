@@ -86,7 +86,7 @@ void pointwise(const ring::Kernel& kernel, std::uint64_t q) {
                 kernel.subtract(difference.data(), x, b.data(), n, m);
                 kernel.multiply(times.data(), x, b.data(), n, m);
                 kernel.multiply_add(fused.data(), x, b.data(), n, m);
-                kernel.subtract_reduced_scale(scaled.data(), x, b.data(), n, w, shoup, m);
+                kernel.subtract_scale(scaled.data(), x, b.data(), n, w, shoup, m);
                 for (std::size_t i = 0; i < n; ++i) {
                     const std::uint64_t minus = (a[i] + q - b[i]) % q;
                     CHECK(sum[i] == (a[i] + b[i]) % q);
@@ -102,7 +102,7 @@ void pointwise(const ring::Kernel& kernel, std::uint64_t q) {
         wide[0] = (std::uint64_t{1} << 52) - 1;
         const Words a = random_words(generator, n, q);
         Words result(n);
-        kernel.subtract_reduced_scale(result.data(), a.data(), wide.data(), n, q - 1,
+        kernel.subtract_scale(result.data(), a.data(), wide.data(), n, q - 1,
                                       ring::shoup_constant(q - 1, m), m);
         for (std::size_t i = 0; i < n; ++i) {
             CHECK(result[i] == product((a[i] + q - wide[i] % q) % q, q - 1, q));

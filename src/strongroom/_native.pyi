@@ -112,10 +112,20 @@ def sanitised_inner_products(
 ) -> Ciphertext: ...
 def packed_bytes(parameters: Parameters, limbs: int, count: int) -> int: ...
 def encode_coefficients(
-    parameters: Parameters, values: NDArray[np.float64], scale: float, limbs: int
+    parameters: Parameters,
+    values: NDArray[np.float64],
+    scale: float,
+    limbs: int,
+    transformed: bool = False,
+    extended: bool = False,
 ) -> Plaintext: ...
 def encode_slots(
-    parameters: Parameters, values: NDArray[np.complex128], scale: float, limbs: int
+    parameters: Parameters,
+    values: NDArray[np.float64] | NDArray[np.complex128],
+    scale: float,
+    limbs: int,
+    transformed: bool = False,
+    extended: bool = False,
 ) -> Plaintext: ...
 def decode_coefficients(
     parameters: Parameters, plaintext: Plaintext, scale: float

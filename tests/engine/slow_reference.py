@@ -149,15 +149,23 @@ def round_divide(x: int, divisor: int) -> int:
     return (2 * x + divisor) // (2 * divisor)
 
 
-def uniform(seed: bytes, purpose: int, ring_degree: int, primes: Sequence[int]) -> list[list[int]]:
-    """Uniform values from a seed: for each limb the keystream with nonce (purpose, limb, 0), cut
-    into words of 4 bytes (primes to 32 bits) or 8, masked to the prime's length; words not below
-    the prime are skipped."""
+def uniform(
+    seed: bytes,
+    purpose: int,
+    ring_degree: int,
+    primes: Sequence[int],
+    *,
+    places: Sequence[int] | None = None,
+    index: int = 0,
+) -> list[list[int]]:
+    """Uniform values from a seed: for each prime the keystream with nonce (purpose, its place in
+    the chain, index), cut into words of 4 bytes (primes to 32 bits) or 8, masked to the prime's
+    length; words not below the prime are skipped. Places count from 0 unless given."""
     result = []
-    for limb, prime in enumerate(primes):
+    for place, prime in zip(places or range(len(primes)), primes, strict=True):
         bits = prime.bit_length()
         size = 4 if bits <= 32 else 8
-        nonce = struct.pack("<3I", purpose, limb, 0)
+        nonce = struct.pack("<3I", purpose, place, index)
         values: list[int] = []
         counter = 0
         while len(values) < ring_degree:

@@ -15,8 +15,10 @@ from slow_reference import (
     from_residues,
     slots,
     to_residues,
+    transform,
 )
 from small_rings import (
+    chain,
     ciphertext_of,
     extreme_coefficients,
     quickly,
@@ -25,8 +27,10 @@ from small_rings import (
     seeds,
     small_parameters,
     small_rings,
+    unchecked,
 )
 
+from strongroom import _native_testing
 from strongroom.engine import (
     Parameters,
     Plaintext,
@@ -68,6 +72,107 @@ def test_residues_are_exact_for_doubles_of_any_size(sign: int, exponent: int) ->
     exact = sign * int(abs(value) + 0.5) if abs(value) < 2**52 else int(value)
     assert [row[0] for row in residues(plaintext)] == [exact % p for p in parameters.primes]
     assert decode(plaintext)[0] == pytest.approx(exact, rel=2**-48)
+
+
+def test_halves_are_rounded_away_from_zero() -> None:
+    below_half = math.nextafter(0.5, 0)
+    values = [0.5, 1.5, 2.5, below_half, 1 - below_half, 2.0**51 + 0.5, 2.0**52 - 0.5, 2.0**52 + 1]
+    expected = [1, 2, 3, 0, 1, 2**51 + 1, 2**52, 2**52 + 1]
+    parameters = small_parameters(16, WIDE)
+    plaintext = encode_coefficients(
+        parameters, np.array(values + [-x for x in values]), Fraction(1), 3
+    )
+    rounded = expected + [-x for x in expected]
+    assert residues(plaintext) == to_residues(rounded, parameters.primes)
+
+
+@pytest.mark.parametrize("bits", [61, 62, 63, 70, 96, 97, 120, 250, 700, 1000])
+def test_scales_far_beyond_a_word_are_exact(bits: int) -> None:
+    # Large and small values together: each has its own place in a sum of words.
+    parameters = small_parameters(64, (50,) * (bits // 50 + 2))
+    generator = np.random.default_rng(bits)
+    values = generator.uniform(-1, 1, 60) * 2.0 ** -generator.integers(0, bits + 3, 60)
+    values[:6] = [1.0, -1.0, 0.0, 1 - 2.0**-53, 2.0**-bits, -(2.0 ** -(bits + 1))]
+    plaintext = encode_coefficients(parameters, values, Fraction(2**bits), parameters.limbs)
+    exact = [Fraction(v) * 2**bits for v in values.tolist()]
+    integers = [math.floor(abs(x) + Fraction(1, 2)) * (1 if x > 0 else -1) for x in exact]
+    assert residues(plaintext) == to_residues(integers + [0] * 4, parameters.primes)
+    decoded = decode(plaintext)
+    expected = [float(Fraction(x, 2**bits)) for x in integers]
+    np.testing.assert_allclose(decoded[:60], expected, rtol=2**-50, atol=0)
+
+
+def test_slots_at_a_scale_of_seventy_bits_keep_what_a_double_holds() -> None:
+    parameters = small_parameters(256, (50,) * 3)
+    generator = np.random.default_rng(70)
+    values = generator.uniform(-1, 1, 128) + 1j * generator.uniform(-1, 1, 128)
+    plaintext = encode_slots(parameters, values, Fraction(2**70), 3)
+    assert (
+        max(
+            abs(x)
+            for x in centred(
+                from_residues(residues(plaintext), parameters.primes), parameters.modulus(3)
+            )
+        )
+        > 2**66
+    )
+    np.testing.assert_allclose(decode(plaintext), values, rtol=0, atol=2**-50)
+
+
+@quickly
+@given(degree=ring_degrees, seed=seeds, slot_packing=st.booleans(), bits=st.sampled_from([30, 70]))
+def test_plaintexts_come_transformed_and_over_special_primes_where_asked(
+    degree: int, seed: int, slot_packing: bool, bits: int
+) -> None:
+    primes = chain(degree, (50, 33, 31, 45, 40))
+    parameters = unchecked(degree, primes[:3], primes[3:])
+    values = np.random.default_rng(seed).uniform(-1, 1, degree // 2)
+    encode = encode_slots if slot_packing else encode_coefficients
+
+    def rows(limbs: int, transformed: bool, extended: bool) -> list[list[int]]:
+        plaintext = encode(
+            parameters, values, Fraction(2**bits), limbs, transformed=transformed, extended=extended
+        )
+        assert plaintext.limbs == limbs
+        return _native_testing.rows_as_they_lie(plaintext.native).tolist()
+
+    for limbs in (2, 3):
+        integers = centred(from_residues(rows(3, False, False), primes[:3]), math.prod(primes[:3]))
+        for extended in (False, True):
+            over = primes[:limbs] + (primes[3:] if extended else ())
+            expected = to_residues(integers, over)
+            assert rows(limbs, False, extended) == expected
+            assert rows(limbs, True, extended) == [
+                transform(row, prime) for row, prime in zip(expected, over, strict=True)
+            ]
+
+
+@quickly
+@given(degree=ring_degrees, seed=seeds)
+def test_decoding_takes_any_form_and_ignores_special_primes(degree: int, seed: int) -> None:
+    primes = chain(degree, (45, 40, 50))
+    parameters = unchecked(degree, primes[:2], primes[2:])
+    values = np.random.default_rng(seed).uniform(-1, 1, degree // 2)
+    for encode in (encode_slots, encode_coefficients):
+        plain = encode(parameters, values, Fraction(2**40), 2)
+        for transformed, extended in ((True, False), (False, True), (True, True)):
+            other = encode(
+                parameters, values, Fraction(2**40), 2, transformed=transformed, extended=extended
+            )
+            np.testing.assert_array_equal(decode(other), decode(plain))
+            # Decoding leaves what it reads as it was.
+            np.testing.assert_array_equal(decode(other), decode(plain))
+
+
+def test_real_values_are_complex_values_without_imaginary_parts() -> None:
+    parameters = small_parameters(128, WIDE)
+    values = np.random.default_rng(5).uniform(-1, 1, 50)
+    real, complex_, strided, single = (
+        encode_slots(parameters, x, Fraction(2**40), 3)
+        for x in (values, values + 0j, np.repeat(values, 2)[::2], values.astype(np.float32))
+    )
+    assert residues(real) == residues(complex_) == residues(strided)
+    np.testing.assert_allclose(decode(single)[:50], values, atol=2**-23)
 
 
 @quickly
@@ -117,6 +222,33 @@ def test_decoding_centres_around_half_of_the_modulus(parameters: Parameters, see
     np.testing.assert_allclose(decode(opened), expected, rtol=2**-47, atol=0)
     scaled = Plaintext(opened.native, parameters, Fraction(3, 7), "coefficients")
     np.testing.assert_allclose(decode(scaled), np.array(expected) * 7 / 3, rtol=2**-47, atol=0)
+
+
+@pytest.mark.parametrize("bits", [(50,) * 21, (20,) * 40, (50, 17, 45, 16, 50, 33) * 4])
+def test_long_chains_decode_to_the_nearest_doubles_almost(bits: tuple[int, ...]) -> None:
+    parameters = small_parameters(128, bits)
+    modulus = parameters.modulus(parameters.limbs)
+    generator = np.random.default_rng(len(bits))
+    # Of every size, and next to all edges of the digits.
+    chosen = [modulus // 2, modulus // 2 + 1, modulus - 1, 1, 0, 2**52, 2**53 - 1]
+    product = 1
+    for prime in reversed(parameters.primes):
+        product *= prime
+        chosen += [x for p in (product, modulus - product) for x in (p // 2, p // 2 + 1)]
+    while len(chosen) < 128:
+        size = int(generator.integers(1, modulus.bit_length()))
+        x = int.from_bytes(generator.bytes(160), "little") % 2**size
+        chosen.append(x if generator.integers(2) else modulus - x)
+    chosen = [x % modulus for x in chosen[:128]]
+    ciphertext = ciphertext_of(parameters, chosen, [0] * 128)
+    opened = SecretKey.generate(parameters).decrypt_raw_do_not_publish(ciphertext)
+    exact = centred(chosen, modulus)
+    if abs(max(exact, key=abs)) < 2**1023:
+        np.testing.assert_allclose(decode(opened), [float(x) for x in exact], rtol=2**-50, atol=0)
+    scale = Fraction(3 * 2 ** (modulus.bit_length() // 2))
+    scaled = Plaintext(opened.native, parameters, scale, "coefficients")
+    expected = [float(x / scale) for x in exact]
+    np.testing.assert_allclose(decode(scaled), expected, rtol=2**-50, atol=0)
 
 
 def test_a_value_that_reaches_half_of_the_modulus_is_refused() -> None:

@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from slow_reference import pack
-from small_rings import ciphertext_bytes_by_hand, message, small_parameters
+from small_rings import chain, ciphertext_bytes_by_hand, message, small_parameters, unchecked
 
 from strongroom import engine
 from strongroom.engine import Ciphertext, PublicKey, SecretKey
+from strongroom.engine.key_serialisation import switching_key_from_bytes, switching_key_to_bytes
+from strongroom.engine.switching_keys import SwitchingKey
 from strongroom.errors import CiphertextError
 
 CODES = {"SR-CIPHERTEXT-FORMAT", "SR-CIPHERTEXT-RANGE", "SR-CIPHERTEXT-MISMATCH"}
@@ -29,6 +31,9 @@ FULL = engine.ciphertext_to_bytes(SECRET.public_key(LIMBS).encrypt(PLAINTEXT))
 SEEDED = engine.ciphertext_to_bytes(SECRET.encrypt(PLAINTEXT))
 PARTIAL = engine.ciphertext_to_bytes(SECRET.public_key(LIMBS).encrypt(PLAINTEXT), POSITIONS)
 KEY = engine.public_key_to_bytes(SECRET.public_key(LIMBS))
+SWITCHING = unchecked(16, chain(16, (20, 33, 31)), chain(16, (34,)))
+ELEMENT = 5
+SWITCHING_KEY = switching_key_to_bytes(SecretKey.generate(SWITCHING).switching_key(ELEMENT))
 
 
 def read_full(data: bytes) -> Ciphertext:
@@ -43,12 +48,17 @@ def read_key(data: bytes) -> PublicKey:
     return engine.public_key_from_bytes(PARAMETERS, data, limbs=LIMBS)
 
 
-Reader = Callable[[bytes], Ciphertext | PublicKey]
+def read_switching_key(data: bytes) -> SwitchingKey:
+    return switching_key_from_bytes(SWITCHING, data, element=ELEMENT, limbs=LIMBS)
+
+
+Reader = Callable[[bytes], Ciphertext | PublicKey | SwitchingKey]
 BLOBS: dict[str, tuple[bytes, Reader]] = {
     "ciphertext": (FULL, read_full),
     "seeded": (SEEDED, read_full),
     "partial": (PARTIAL, read_partial),
     "key": (KEY, read_key),
+    "switching key": (SWITCHING_KEY, read_switching_key),
 }
 every_blob = pytest.mark.parametrize("kind", list(BLOBS))
 thoroughly = settings(deadline=None, max_examples=150)
@@ -65,6 +75,8 @@ def code_of(read: Reader, data: bytes) -> str | None:
         return code
     if isinstance(result, PublicKey):
         written = engine.public_key_to_bytes(result)
+    elif isinstance(result, SwitchingKey):
+        written = switching_key_to_bytes(result)
     else:
         positions = POSITIONS if read is read_partial else None
         written = engine.ciphertext_to_bytes(result, positions)
@@ -239,6 +251,7 @@ def header(**changes: object) -> bytes:
         ({"version": 2}, "SR-CIPHERTEXT-FORMAT"),
         ({"kind": 0}, "SR-CIPHERTEXT-FORMAT"),
         ({"kind": 3}, "SR-CIPHERTEXT-FORMAT"),
+        ({"kind": 4}, "SR-CIPHERTEXT-FORMAT"),
         ({"kind": 255}, "SR-CIPHERTEXT-FORMAT"),
         ({"packing": 2}, "SR-CIPHERTEXT-FORMAT"),
         ({"digest": bytes(32)}, "SR-CIPHERTEXT-MISMATCH"),

@@ -18,16 +18,31 @@ from strongroom.engine.parameters import Parameters
 
 
 def encode_coefficients(
-    parameters: Parameters, values: NDArray[np.float64], scale: Fraction, limbs: int
+    parameters: Parameters,
+    values: NDArray[np.float64],
+    scale: Fraction,
+    limbs: int,
+    *,
+    transformed: bool = False,
+    extended: bool = False,
 ) -> Plaintext:
     """Encode up to N real values, shape (k,), as coefficients 0 to k - 1.
+
+    Args:
+        transformed: in the form that products need, for a plaintext to multiply by.
+        extended: over the special primes too, for a plaintext inside a linear transform.
 
     Raises:
         ValueError: too many values, one that is not finite, or one that times the scale reaches
             half of the modulus.
     """
     native = _native.encode_coefficients(
-        parameters.native, np.ascontiguousarray(values, dtype=np.float64), float(scale), limbs
+        parameters.native,
+        np.ascontiguousarray(values, dtype=np.float64),
+        float(scale),
+        limbs,
+        transformed,
+        extended,
     )
     return Plaintext(native, parameters, scale, "coefficients")
 
@@ -37,14 +52,26 @@ def encode_slots(
     values: NDArray[np.float64] | NDArray[np.complex128],
     scale: Fraction,
     limbs: int,
+    *,
+    transformed: bool = False,
+    extended: bool = False,
 ) -> Plaintext:
     """Encode up to N/2 real or complex values, shape (k,), into slots; the rest are zero.
+
+    Args:
+        transformed, extended: as for `encode_coefficients`.
 
     Raises:
         ValueError: as `encode_coefficients`.
     """
+    dtype = np.complex128 if np.iscomplexobj(values) else np.float64
     native = _native.encode_slots(
-        parameters.native, np.ascontiguousarray(values, dtype=np.complex128), float(scale), limbs
+        parameters.native,
+        np.ascontiguousarray(values, dtype=dtype),
+        float(scale),
+        limbs,
+        transformed,
+        extended,
     )
     return Plaintext(native, parameters, scale, "slots")
 
