@@ -17,6 +17,13 @@ from strongroom.engine.evaluation import (
     sanitise,
     truncate,
 )
+from strongroom.engine.evaluator import Evaluator, available_threads, sum_steps
+from strongroom.engine.galois import (
+    RELINEARISATION,
+    conjugation_element,
+    rotation_element,
+    rotation_elements,
+)
 from strongroom.engine.inner_products import (
     Finishing,
     InnerProductWeights,
@@ -24,6 +31,13 @@ from strongroom.engine.inner_products import (
     sanitised_inner_products,
 )
 from strongroom.engine.keys import PublicKey, SecretKey
+from strongroom.engine.linear_transforms import (
+    EncryptedLinearTransform,
+    LinearTransform,
+    StepPlan,
+    apply_transform,
+)
+from strongroom.engine.matrix_products import MatrixLayout, MatrixProduct
 from strongroom.engine.parameters import Parameters, available_kernels, largest_log_modulus
 from strongroom.engine.serialisation import (
     ciphertext_bytes,
@@ -33,25 +47,44 @@ from strongroom.engine.serialisation import (
     public_key_from_bytes,
     public_key_to_bytes,
 )
+from strongroom.engine.switching_keys import (
+    EvaluationKeys,
+    KeySource,
+    SwitchingKey,
+    require_elements,
+)
 
 __all__ = [
     "CATALOGUE",
+    "RELINEARISATION",
     "CatalogueEntry",
     "Ciphertext",
+    "EncryptedLinearTransform",
+    "EvaluationKeys",
+    "Evaluator",
     "Finishing",
     "InnerProductWeights",
+    "KeySource",
+    "LinearTransform",
+    "MatrixLayout",
+    "MatrixProduct",
     "Parameters",
     "Plaintext",
     "PublicKey",
     "SecretKey",
+    "StepPlan",
+    "SwitchingKey",
     "add",
     "add_at",
     "add_plain",
+    "apply_transform",
     "available_kernels",
+    "available_threads",
     "catalogued",
     "ciphertext_bytes",
     "ciphertext_from_bytes",
     "ciphertext_to_bytes",
+    "conjugation_element",
     "decode",
     "encode_coefficients",
     "encode_slots",
@@ -62,9 +95,13 @@ __all__ = [
     "public_key_bytes",
     "public_key_from_bytes",
     "public_key_to_bytes",
+    "require_elements",
     "rescale",
+    "rotation_element",
+    "rotation_elements",
     "sanitise",
     "sanitised_inner_products",
     "satisfying",
+    "sum_steps",
     "truncate",
 ]

@@ -104,9 +104,7 @@ class SecretKey:
         )
         return SwitchingKey(native, self.parameters, element)
 
-    def evaluation_keys(
-        self, elements: Iterable[int], limbs: int | None = None
-    ) -> EvaluationKeys:
+    def evaluation_keys(self, elements: Iterable[int], limbs: int | None = None) -> EvaluationKeys:
         """Fresh evaluation keys for some elements."""
         keys = {element: self.switching_key(element, limbs) for element in elements}
         return EvaluationKeys(self.parameters, keys)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strongroom import _native
-from strongroom.engine.ciphertext import Ciphertext, Plaintext
+from strongroom.engine.ciphertext import Ciphertext
 from strongroom.engine.encoding import encode_slots
 from strongroom.engine.evaluator import Evaluator
 from strongroom.engine.galois import RELINEARISATION, rotation_element, rotation_elements
@@ -31,10 +31,10 @@ from strongroom.engine.switching_keys import require_elements
 Vector = NDArray[np.float64] | NDArray[np.complex128]
 
 PLAIN_GIANT_COST: Final = 3.0
-"""What a giant step costs in baby steps, with plaintext diagonals: it decomposes and divides too."""
+"""A giant step in baby steps, with plaintext diagonals: it decomposes and divides too."""
 
 ENCRYPTED_GIANT_COST: Final = 3.0
-"""The same with encrypted diagonals: baby steps divide, giant steps switch keys twice."""
+"""The same with encrypted diagonals: baby steps divide too, giant steps switch keys twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,10 +195,7 @@ def apply_transform(
     for prime in parameters.primes[ciphertext.limbs - drop : ciphertext.limbs]:
         scale /= prime
     babies, giants = (
-        [
-            evaluator.keys.key(rotation_element(parameters, k)).native if k else None
-            for k in steps
-        ]
+        [evaluator.keys.key(rotation_element(parameters, k)).native if k else None for k in steps]
         for steps in (transform.plan.babies, transform.plan.giants)
     )
     if isinstance(transform, LinearTransform):

@@ -1,8 +1,8 @@
 """Matrix times vector in slots, with as few diagonals as there can be.
 
-An m x n matrix has m n entries and a diagonal holds one for each of the S slots, so m n / S diagonals
-are the least. The layout below reaches that. With m and n padded to powers of two, R = S / n copies
-of the vector and w = m / R diagonals, slot j holds entry
+An m x n matrix has m n entries and a diagonal holds one for each of the S slots, so m n / S
+diagonals are the least. The layout below reaches that. With m and n padded to powers of two,
+R = S / n copies of the vector and w = m / R diagonals, slot j holds entry
 
     column(j) = (j mod m + w floor(j / m)) mod n
 
