@@ -77,8 +77,7 @@ def main() -> int:
     results = as_json(rows) | {
         "missed": missed,
         "log2_data_ours_peer": {
-            f"2^{c.log_degree}, {len(c.data_bits)} primes": [round(x, 2) for x in c.log_moduli]
-            for c in chains.ALL
+            chain.name: [round(x, 2) for x in chain.log_moduli] for chain in chains.ALL
         },
         "kernel": engine.available_kernels()[0],
         "seal_python_version": version("seal-python"),

@@ -25,12 +25,14 @@ class Chain:
     """Sizes of primes, and the largest primes of these sizes.
 
     Attributes:
+        name: for what it is.
         log_degree: log2 of the ring degree N.
         data_bits: bits of each data prime; rescaling drops from the end.
         special_bits: bits of each of Strongroom's special primes.
         log_scale: log2 of the scale that messages are encoded at.
     """
 
+    name: str
     log_degree: int
     data_bits: tuple[int, ...]
     special_bits: tuple[int, ...]
@@ -85,21 +87,21 @@ class Chain:
     def __str__(self) -> str:
         data, ours, peer = self.log_moduli
         return (
-            f"N = 2^{self.log_degree}, {len(self.data_bits)} data primes, "
+            f"{self.name}: N = 2^{self.log_degree}, {len(self.data_bits)} data primes, "
             f"{_sizes(self.data_bits)} bits, log2 {data:.1f}; with special primes: Strongroom "
             f"{_sizes(self.special_bits)}, log2 {ours:.1f}; peer {PEER_SPECIAL_BITS}, "
             f"log2 {peer:.1f}"
         )
 
 
-OPERATIONS_13 = Chain(13, (40,) * 3, (47,) * 2, 38)  # digits of 2 + 1
-OPERATIONS_14 = Chain(14, (38,) * 8, (42,) * 3, 38)  # 3 + 3 + 2
-OPERATIONS_15 = Chain(15, (43,) * 15, (44,) * 5, 38)  # 5 + 5 + 5
+OPERATIONS_13 = Chain("operations_13", 13, (40,) * 3, (47,) * 2, 38)  # digits of 2 + 1
+OPERATIONS_14 = Chain("operations_14", 14, (38,) * 8, (42,) * 3, 38)  # 3 + 3 + 2
+OPERATIONS_15 = Chain("operations_15", 15, (43,) * 15, (44,) * 5, 38)  # 5 + 5 + 5
 
 # TenSEAL's contexts: data primes of 50 + 40 + 40 bits for a matrix with a level to spare, and
 # 50 + 5 x 40 bits for a polynomial of degree 31, which takes it five levels.
-MATRIX_13 = Chain(13, (50, 40, 40), (42,) * 2, 40)  # 1 + 2
-POLYNOMIAL_14 = Chain(14, (50,) + (40,) * 5, (45,) * 4, 40)  # 4 + 2
+MATRIX_13 = Chain("matrix", 13, (50, 40, 40), (42,) * 2, 40)  # 1 + 2
+POLYNOMIAL_14 = Chain("polynomial", 14, (50,) + (40,) * 5, (45,) * 4, 40)  # 4 + 2
 
 OPERATIONS = (OPERATIONS_13, OPERATIONS_14, OPERATIONS_15)
 ALL = (*OPERATIONS, MATRIX_13, POLYNOMIAL_14)

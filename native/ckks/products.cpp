@@ -1,5 +1,6 @@
 #include "ckks/products.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "ckks/in_values.hpp"
@@ -34,12 +35,14 @@ Ciphertext sum_of_products(const Parameters& parameters, std::span<const Ciphert
     if (a.empty() || a.size() != b.size()) throw std::invalid_argument("factors come in pairs");
     const ring::RingPointer& ring = parameters.ring();
     const ring::Kernel& kernel = ring->kernel();
-    const std::size_t limbs = a[0]->c0.limbs();
     const std::size_t n = ring->degree();
     const std::size_t count = a.size();
-    for (std::size_t i = 0; i < count; ++i) {
-        require_level(*a[i], ring, limbs);
-        require_level(*b[i], ring, limbs);
+    std::size_t limbs = parameters.limbs();
+    for (const auto& factors : {a, b}) {
+        for (const Ciphertext* factor : factors) {
+            require_level(*factor, ring, factor->c0.limbs());
+            limbs = std::min(limbs, factor->c0.limbs());
+        }
     }
     require_key(key, ring, limbs);
     if (key.element() != kRelinearisation) throw std::invalid_argument("not a relinearisation key");

@@ -8,12 +8,12 @@
 
 namespace strongroom::ckks {
 
-// Every operation here takes ciphertexts of one level and throws std::invalid_argument for others,
-// for a key of other parameters or fewer limbs, and for a `drop` that leaves no prime. It returns a
-// ciphertext in values form, rescaled by the last `drop` primes in the same division that ends the
-// key switch.
+// Every operation here throws std::invalid_argument for ciphertexts or keys of other parameters, a
+// key of fewer limbs than the result, and a `drop` that leaves no prime. It returns a ciphertext in
+// values form.
 
-// The sum of a[i] b[i], with one key switch.
+// The sum of a[i] b[i], with one key switch, at the lowest level of all factors; rescaled by the last
+// `drop` primes of that level in the same division that ends the key switch.
 Ciphertext sum_of_products(const Parameters& parameters, std::span<const Ciphertext* const> a,
                            std::span<const Ciphertext* const> b, const SwitchingKey& key,
                            std::size_t drop);

@@ -77,7 +77,7 @@ void circuit(std::string_view kernel, std::size_t n) {
 
         ckks::Ciphertext product = fresh;
         ckks::multiply_plain(product, factor);
-        ckks::rescale(product, 2);
+        product = ckks::rescale(product, 2);
         CHECK(product.c0.limbs() == 1);
         const auto result =
             ckks::decode_coefficients(parameters, ckks::decrypt_raw(product, secret), after);

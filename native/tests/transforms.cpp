@@ -81,8 +81,9 @@ void pointwise(const ring::Kernel& kernel, std::uint64_t q) {
                 const std::uint64_t* x = left.data() + 1;
                 const std::uint64_t w = out[0];
                 const std::uint64_t shoup = ring::shoup_constant(w, m);
-                Words sum(n), difference(n), times(n), fused = out, scaled(n);
+                Words sum(n), shifted(n), difference(n), times(n), fused = out, scaled(n);
                 kernel.add(sum.data(), x, b.data(), n, m);
+                kernel.add_constant(shifted.data(), x, w, n, m);
                 kernel.subtract(difference.data(), x, b.data(), n, m);
                 kernel.multiply(times.data(), x, b.data(), n, m);
                 kernel.multiply_add(fused.data(), x, b.data(), n, m);
@@ -90,20 +91,24 @@ void pointwise(const ring::Kernel& kernel, std::uint64_t q) {
                 for (std::size_t i = 0; i < n; ++i) {
                     const std::uint64_t minus = (a[i] + q - b[i]) % q;
                     CHECK(sum[i] == (a[i] + b[i]) % q);
+                    CHECK(shifted[i] == (a[i] + w) % q);
                     CHECK(difference[i] == minus);
                     CHECK(times[i] == product(a[i], b[i], q));
                     CHECK(fused[i] == (out[i] + product(a[i], b[i], q)) % q);
                     CHECK(scaled[i] == product(minus, w, q));
                 }
+                std::uint64_t dot = 0;
+                for (std::size_t i = 0; i + 1 < n; ++i) dot = (dot + times[i]) % q;
+                CHECK(kernel.dot(x, b.data(), n - 1, m) == dot);
             }
         }
-        // The word that is subtracted may be anything below 2^52.
-        Words wide = random_words(generator, n, std::uint64_t{1} << 52);
-        wide[0] = (std::uint64_t{1} << 52) - 1;
+        // The word that is subtracted may be anything below 2^51.
+        Words wide = random_words(generator, n, std::uint64_t{1} << 51);
+        wide[0] = (std::uint64_t{1} << 51) - 1;
         const Words a = random_words(generator, n, q);
         Words result(n);
         kernel.subtract_scale(result.data(), a.data(), wide.data(), n, q - 1,
-                                      ring::shoup_constant(q - 1, m), m);
+                              ring::shoup_constant(q - 1, m), m);
         for (std::size_t i = 0; i < n; ++i) {
             CHECK(result[i] == product((a[i] + q - wide[i] % q) % q, q - 1, q));
         }
@@ -113,6 +118,125 @@ void pointwise(const ring::Kernel& kernel, std::uint64_t q) {
         CHECK(ring::reduce_any(x, m) == x % q);
         CHECK(ring::reduce_word(x >> 12, m) == (x >> 12) % q);
     }
+}
+
+using Pointers = std::vector<const std::uint64_t*>;
+
+// Rows that begin one word into memory that ends with them.
+Pointers shifted(std::vector<Words>& rows) {
+    Pointers pointers;
+    for (Words& row : rows) {
+        row.insert(row.begin(), 0);
+        row.shrink_to_fit();
+        pointers.push_back(row.data() + 1);
+    }
+    return pointers;
+}
+
+std::uint64_t sum_at(std::size_t i, const Pointers& a, const Pointers& b, std::uint64_t q) {
+    std::uint64_t sum = 0;
+    for (std::size_t t = 0; t < a.size(); ++t) sum = (sum + product(a[t][i], b[t][i], q)) % q;
+    return sum;
+}
+
+void sums_of_products(const ring::Kernel& kernel, std::uint64_t q) {
+    Generator generator(q);
+    const ring::Modulus m(q);
+    const std::size_t n = 24;
+    for (const std::size_t count : {1, 2, 3, 5, 16, 40, 300}) {
+        std::vector<Words> left, right, other;
+        while (left.size() < count) {
+            for (const Words& edge : extremes(generator, n, q)) {
+                if (left.size() == count) break;
+                left.push_back(edge);
+                right.push_back(count % 2 == 0 ? edge : random_words(generator, n, q));
+                other.push_back(Words(n, q - 1));
+            }
+        }
+        const Words plus = random_words(generator, n, q);
+        const Pointers a = shifted(left);
+        const Pointers b = shifted(right);
+        const Pointers c = shifted(other);
+        Words out(n), out_b(n), out_a(n);
+        kernel.sum_products(out.data(), a.data(), b.data(), count, n, m);
+        kernel.multiply_key(out_b.data(), out_a.data(), {a, b, c, plus.data(), nullptr, q - 1}, n,
+                            m);
+        for (std::size_t i = 0; i < n; ++i) {
+            CHECK(out[i] == sum_at(i, a, b, q));
+            CHECK(out_b[i] == (out[i] + product(plus[i], q - 1, q)) % q);
+            CHECK(out_a[i] == sum_at(i, a, c, q));
+        }
+    }
+}
+
+void combinations(const ring::Kernel& kernel, std::uint64_t q) {
+    Generator generator(q);
+    const ring::Modulus m(q);
+    const std::size_t n = 24;
+    for (std::size_t count = 1; count <= ring::kMostCombined; ++count) {
+        const std::uint64_t most =
+            std::min((std::uint64_t{1} << 50) - 1, (std::uint64_t{1} << 53) / count);
+        for (const Words& factors : extremes(generator, count, q)) {
+            std::vector<Words> rows;
+            Words scaled;
+            for (std::size_t t = 0; t < count; ++t) {
+                rows.push_back(t % 2 == 0 ? Words(n, most) : random_words(generator, n, most));
+                scaled.push_back(product(factors[t], m.two_52, q));
+            }
+            const Pointers x = shifted(rows);
+            Words out(n);
+            kernel.combine(out.data(), x.data(), scaled.data(), count, q - 1, n, m);
+            for (std::size_t i = 0; i < n; ++i) {
+                std::uint64_t expected = q - 1;
+                for (std::size_t t = 0; t < count; ++t) {
+                    expected = (expected + product(x[t][i] % q, factors[t], q)) % q;
+                }
+                CHECK(out[i] == expected);
+            }
+        }
+    }
+}
+
+void residues_of_signed_integers(const ring::Kernel& kernel, std::uint64_t q) {
+    Generator generator(q);
+    std::vector<std::int64_t> x(33);
+    for (auto& word : x) word = static_cast<std::int64_t>(generator());
+    x[1] = INT64_MIN;
+    x[2] = INT64_MIN + 1;
+    x[3] = INT64_MAX;
+    x[4] = 0;
+    x[5] = -1;
+    x[6] = -static_cast<std::int64_t>(q);
+    x[7] = static_cast<std::int64_t>(q);
+    Words out(32);
+    kernel.reduce_integers(out.data(), x.data() + 1, 32, ring::Modulus(q));
+    const auto modulus = static_cast<std::int64_t>(q);
+    for (std::size_t i = 0; i < 32; ++i) {
+        const std::int64_t rest = x[i + 1] % modulus;
+        CHECK(out[i] == static_cast<std::uint64_t>(rest < 0 ? rest + modulus : rest));
+    }
+}
+
+// X -> X^g on coefficients, then the transform; and the transform, then the permutation.
+void automorphisms_permute(const ring::Kernel& kernel, std::size_t n, std::uint64_t q) {
+    Generator generator(n);
+    const ring::NttTable table(n, q);
+    const Words x = random_words(generator, n, q);
+    Words values = x;
+    kernel.forward_ntt(values.data(), table);
+    for (std::uint64_t g = 1; g < 2 * n; g += n <= 64 ? 2 : 2 * (n / 16) + 2) {
+        Words moved(n);
+        for (std::size_t i = 0; i < n; ++i) {
+            const std::size_t exponent = i * g % (2 * n);
+            moved[exponent % n] = exponent < n ? x[i] : (q - x[i]) % q;
+        }
+        kernel.forward_ntt(moved.data(), table);
+        Words permuted(n);
+        kernel.permute(permuted.data(), values.data(), ring::Automorphism(n, g));
+        CHECK(permuted == moved);
+    }
+    THROWS(ring::Automorphism(n, 2), std::invalid_argument);
+    THROWS(ring::Automorphism(n, 2 * n + 1), std::invalid_argument);
 }
 
 // round(x / p) of a polynomial over two primes, in both forms.
@@ -184,20 +308,29 @@ int main() {
     for (const auto name : ring::available_kernels()) {
         const ring::Kernel& kernel = ring::kernel_by_name(name);
         std::printf("kernel %.*s\n", static_cast<int>(name.size()), name.data());
-        for (const std::size_t n : {8, 16, 32, 64}) {
+        for (const std::size_t n : {8, 16, 32, 64, 128, 256}) {
             products_are_negacyclic(kernel, n, 257);
             for (const unsigned bits : {16u, 33u, 50u}) {
                 products_are_negacyclic(kernel, n, primes_below(n, bits, 1).at(0));
             }
             division_rounds(name, n);
         }
-        for (const std::uint64_t q : {97ULL, 12289ULL}) pointwise(kernel, q);
+        Words primes = {97, 12289};
         for (unsigned bits = 16; bits <= 50; ++bits) {
-            pointwise(kernel, primes_below(16, bits, 1).at(0));
+            primes.push_back(primes_below(16, bits, 1).at(0));
+        }
+        for (const std::uint64_t q : primes) {
+            pointwise(kernel, q);
+            sums_of_products(kernel, q);
+            combinations(kernel, q);
+            residues_of_signed_integers(kernel, q);
+        }
+        for (const std::size_t n : {8, 16, 64, 4096}) {
+            automorphisms_permute(kernel, n, primes_below(n, 50, 1).at(0));
         }
     }
     for (unsigned log_n = 3; log_n <= 17; ++log_n) {
-        for (const unsigned bits : {24u, 32u, 50u}) {
+        for (const unsigned bits : {24u, 32u, 46u, 47u, 50u}) {
             kernels_agree(std::size_t{1} << log_n, primes_below(1u << log_n, bits, 1).at(0));
         }
     }

@@ -39,6 +39,10 @@ from strongroom.engine.linear_transforms import (
 )
 from strongroom.engine.matrix_products import MatrixLayout, MatrixProduct
 from strongroom.engine.parameters import Parameters, available_kernels, largest_log_modulus
+from strongroom.engine.polynomial_evaluation import PreparedPolynomial, evaluate_polynomial
+from strongroom.engine.polynomial_planning import plan_polynomial
+from strongroom.engine.polynomial_plans import PolynomialPlan
+from strongroom.engine.polynomials import Polynomial, polynomial_depth
 from strongroom.engine.serialisation import (
     ciphertext_bytes,
     ciphertext_from_bytes,
@@ -70,6 +74,9 @@ __all__ = [
     "MatrixProduct",
     "Parameters",
     "Plaintext",
+    "Polynomial",
+    "PolynomialPlan",
+    "PreparedPolynomial",
     "PublicKey",
     "SecretKey",
     "StepPlan",
@@ -88,9 +95,12 @@ __all__ = [
     "decode",
     "encode_coefficients",
     "encode_slots",
+    "evaluate_polynomial",
     "inner_products",
     "largest_log_modulus",
     "multiply_plain",
+    "plan_polynomial",
+    "polynomial_depth",
     "prepare",
     "public_key_bytes",
     "public_key_from_bytes",

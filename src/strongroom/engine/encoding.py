@@ -64,14 +64,13 @@ def encode_slots(
     Raises:
         ValueError: as `encode_coefficients`.
     """
-    dtype = np.complex128 if np.iscomplexobj(values) else np.float64
+    row: NDArray[np.float64] | NDArray[np.complex128]
+    if np.iscomplexobj(values):
+        row = np.ascontiguousarray(values, dtype=np.complex128)
+    else:
+        row = np.ascontiguousarray(values, dtype=np.float64)
     native = _native.encode_slots(
-        parameters.native,
-        np.ascontiguousarray(values, dtype=dtype),
-        float(scale),
-        limbs,
-        transformed,
-        extended,
+        parameters.native, row, float(scale), limbs, transformed, extended
     )
     return Plaintext(native, parameters, scale, "slots")
 

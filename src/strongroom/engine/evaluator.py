@@ -114,8 +114,8 @@ class Evaluator:
         """The sum of products of pairs, with one relinearisation and one rescaling.
 
         Args:
-            pairs: at one level; products of scales are equal.
-            drop: how many primes to rescale by.
+            pairs: products of their scales are equal. The result has the lowest of all levels.
+            drop: how many primes of that level to rescale by.
         """
         if not pairs:
             raise ValueError("a sum of products has at least one")
@@ -124,6 +124,8 @@ class Evaluator:
             raise ValueError("a sum needs equal scales")
         for pair in pairs:
             self._require(*pair)
+        limbs = min(c.limbs for pair in pairs for c in pair)
+        dropped = self._dropped(scale, limbs, drop)
         native = _native.sum_of_products(
             self.parameters.native,
             [a.native for a, _ in pairs],
@@ -132,7 +134,7 @@ class Evaluator:
             drop,
             self.threads,
         )
-        return self._ciphertext(native, self._dropped(scale, pairs[0][0].limbs, drop))
+        return self._ciphertext(native, dropped)
 
     def multiply_plain(self, a: Ciphertext, b: Plaintext, *, drop: int = 0) -> Ciphertext:
         """a times a plaintext, slot by slot, then rescaled by the last `drop` primes."""

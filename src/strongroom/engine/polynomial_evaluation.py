@@ -172,19 +172,20 @@ class _Evaluation:
         return self._product_sum(value)
 
     def _product_sum(self, part: ProductSum) -> Ciphertext:
-        pairs = [(self.value(v), self._at(index, part.limbs)) for v, index in part.products]
+        # Values are at the sum's level, and a product takes powers of higher levels as they are.
+        pairs = [(self.value(v), self._powers[index]) for v, index in part.products]
         if part.rest is not None:
             pairs.append((self._combination(part.rest), self._one(part.limbs)))
         return self._evaluator.sum_of_products(pairs, drop=part.drop)
 
     def _power(self, power: Power, plan: PolynomialPlan) -> Ciphertext:
         """2 T_(i+j) = (2 T_i) (2 T_j) - 2 T_(i-j): no factor of two is ever multiplied by."""
-        left, right = self._at(power.left, power.limbs), self._at(power.right, power.limbs)
+        left, right = self._at(power.left, power.limbs), self._powers[power.right]
         difference = power.left - power.right
         pairs = [(left, right)]
         if plan.basis == "chebyshev" and difference:
             term = self._evaluator.linear_combination(
-                [self._at(difference, power.limbs)], [-1], left.scale * right.scale
+                [self._powers[difference]], [-1], left.scale * right.scale
             )
             pairs.append((term, self._one(power.limbs)))
         product = self._evaluator.sum_of_products(pairs, drop=power.drop)
