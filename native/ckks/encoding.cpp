@@ -21,20 +21,20 @@ namespace {
 constexpr std::size_t kComposed = 2048;
 
 // N/2 complex numbers as two vectors of doubles. A distance between these that is no power of two
-// keeps their elements apart in the caches.
+// keeps their elements apart in the caches; fewer than eight follow one another, so that eight
+// coefficients can always be written at a time.
 class Slots {
   public:
-    explicit Slots(std::size_t slots) : slots_(slots), parts_(2 * slots + kGap, 0.0) {}
+    explicit Slots(std::size_t slots)
+        : slots_(slots), begin_(slots < 8 ? slots : slots + 40), parts_(begin_ + slots, 0.0) {}
 
     double* real() { return parts_.data(); }
-    double* imaginary() { return parts_.data() + slots_ + kGap; }
+    double* imaginary() { return parts_.data() + begin_; }
     std::span<const double> reals() { return {real(), slots_}; }
     std::span<const double> imaginaries() { return {imaginary(), slots_}; }
 
   private:
-    static constexpr std::size_t kGap = 40;
-
-    std::size_t slots_;
+    std::size_t slots_, begin_;
     std::vector<double, ring::Allocator<double, false>> parts_;
 };
 
@@ -110,7 +110,6 @@ void compose(const Polynomial& polynomial, double scale, std::size_t piece, cons
         for (const std::uint64_t*& row : residues) row += task * piece;
         composition(out(task * piece), residues, piece);
     });
-    room.wipe_all();
 }
 
 }  // namespace
@@ -204,9 +203,10 @@ std::vector<std::complex<double>> decode_slots(const Parameters& parameters,
                                                const Plaintext& plaintext, double scale) {
     const std::size_t count = parameters.ring_degree() / 2;
     Slots slots(count);
-    compose(plaintext.polynomial, scale, std::min(kComposed, count), [&](std::size_t i) {
-        return i < count ? slots.real() + i : slots.imaginary() + (i - count);
-    });
+    compose(plaintext.polynomial, scale, std::clamp(count, std::size_t{8}, kComposed),
+            [&](std::size_t i) {
+                return i < count ? slots.real() + i : slots.imaginary() + (i - count);
+            });
     const ring::Ring& ring = *parameters.ring();
     ring.kernel().coefficients_to_slots(slots.real(), slots.imaginary(), ring.embedding());
     std::vector<std::complex<double>> values(count);

@@ -59,42 +59,64 @@ double largest_scaled(std::span<const double> values, double scale) {
 }
 
 RoundedIntegers::RoundedIntegers(std::size_t count, double largest)
-    : padded_((count + 7) / 8 * 8), parts_(parts_for(largest), Words(padded_, 0)) {}
+    : padded_((count + 7) / 8 * 8), parts_(parts_for(largest)) {
+    for (ring::Words& part : parts_) part.assign(padded_, parts_.size() == 1 ? 0 : kPartBound);
+}
 
 void RoundedIntegers::set(std::size_t at, std::span<const double> values, double scale) {
+    std::uint64_t* lowest = parts_[0].data() + at;
     if (parts_.size() == 1) {
-        std::int64_t* out = parts_[0].data() + at;
-        for (std::size_t i = 0; i < values.size(); ++i) out[i] = rounded(values[i] * scale);
+        for (std::size_t i = 0; i < values.size(); ++i) {
+            lowest[i] = static_cast<std::uint64_t>(rounded(values[i] * scale));
+        }
         return;
+    }
+    std::vector<double> units(parts_.size());
+    for (std::size_t t = 0; t < units.size(); ++t) {
+        units[t] = std::ldexp(1.0, static_cast<int>(t) * kPartBits);
     }
     for (std::size_t i = 0; i < values.size(); ++i) {
         double rest = values[i] * scale;
         for (std::size_t t = parts_.size(); t-- > 1;) {
-            const double unit = std::ldexp(1.0, static_cast<int>(t) * kPartBits);
-            const auto part = static_cast<std::int64_t>(rest / unit);
-            parts_[t][at + i] = part;
-            rest -= static_cast<double>(part) * unit;  // exact: it has the lower bits of `rest`
+            const auto part = static_cast<std::int64_t>(rest * (1.0 / units[t]));
+            parts_[t][at + i] = static_cast<std::uint64_t>(part) + kPartBound;
+            rest -= static_cast<double>(part) * units[t];  // exact: these are its upper bits
         }
-        parts_[0][at + i] = rounded(rest);
+        lowest[i] = static_cast<std::uint64_t>(rounded(rest)) + kPartBound;
     }
 }
 
 void RoundedIntegers::residues(std::uint64_t* out, const ring::Kernel& kernel,
                                const ring::Modulus& m) const {
-    kernel.reduce_integers(out, parts_.back().data(), padded_, m);
-    if (parts_.size() == 1) return;
-    // Horner's rule: 2^48 times what is above, plus the next part. That one is made positive by
-    // 2^48 more, which the offset takes off.
+    if (parts_.size() == 1) {
+        const auto* integers = reinterpret_cast<const std::int64_t*>(parts_[0].data());
+        return kernel.reduce_integers(out, integers, padded_, m);
+    }
+    // From the highest part down, as many at once as the kernel combines: their words are up to
+    // 2^49, what the ones above came to is below 2^50, and 2^53 is the limit of the sum.
+    constexpr std::size_t kTogether = 14;
+    static_assert(kTogether < ring::kMostCombined);
     const std::uint64_t unit = ring::reduce_any(kPartBound, m);
-    const std::array factors = {ring::multiply_mod(unit, m.two_52, m), m.two_52};
-    const std::uint64_t offset = ring::reduce_once(m.value - unit, m.value);
-    ring::Words part(padded_);
-    for (std::size_t t = parts_.size() - 1; t-- > 0;) {
-        for (std::size_t i = 0; i < padded_; ++i) {
-            part[i] = static_cast<std::uint64_t>(parts_[t][i]) + kPartBound;
+    for (std::size_t end = parts_.size(); end > 0;) {
+        const std::size_t begin = end - std::min(end, kTogether);
+        std::array<const std::uint64_t*, kTogether + 1> words{};
+        std::array<std::uint64_t, kTogether + 1> factors{};
+        std::uint64_t weight = 1;
+        std::uint64_t excess = 0;  // of words over parts
+        std::size_t terms = 0;
+        for (std::size_t t = begin; t < end; ++t, ++terms) {
+            words[terms] = parts_[t].data();
+            factors[terms] = ring::multiply_mod(weight, m.two_52, m);
+            weight = ring::multiply_mod(weight, unit, m);
+            excess = ring::add_mod(excess, weight, m);
         }
-        const std::array<const std::uint64_t*, 2> words = {out, part.data()};
-        kernel.combine(out, words.data(), factors.data(), 2, offset, padded_, m);
+        if (end < parts_.size()) {
+            words[terms] = out;
+            factors[terms++] = ring::multiply_mod(weight, m.two_52, m);
+        }
+        kernel.combine(out, words.data(), factors.data(), terms,
+                       ring::reduce_once(m.value - excess, m.value), padded_, m);
+        end = begin;
     }
 }
 

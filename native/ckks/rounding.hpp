@@ -32,12 +32,10 @@ class RoundedIntegers {
     void residues(std::uint64_t* out, const ring::Kernel& kernel, const ring::Modulus& m) const;
 
   private:
-    using Words = std::vector<std::int64_t, ring::Allocator<std::int64_t, false>>;
-
     std::size_t padded_;
-    // One word for each integer below 2^62 in size. Larger ones are the sum of parts[t] 2^(48 t),
-    // with parts of the same sign and at most 2^48 in size.
-    std::vector<Words> parts_;
+    // One signed word for each integer below 2^62 in size. Larger ones are the sum of
+    // (parts[t] - 2^48) 2^(48 t), with words from 0 to 2^49.
+    std::vector<ring::Words> parts_;
 };
 
 }  // namespace strongroom::ckks

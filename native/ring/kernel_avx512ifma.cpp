@@ -53,21 +53,17 @@ inline Vector multiply_lazy(Vector x, Vector w, Vector w52, const Constants& c) 
 // each stage gathers its upper halves into one and its lower halves into the other; these index
 // tables move from one arrangement to the next (index 8 + i is lane i of the second vector).
 struct Shuffles {
-    Vector upper4, lower4;    // natural order <-> pairs at distance 4
-    Vector upper2, lower2;    // distance 4 -> 2
-    Vector upper1, lower1;    // distance 2 -> 1
-    Vector first, second;     // distance 1 -> natural order
-    Vector spread4, spread2;  // one root for four lanes, for two lanes
+    Vector upper4, lower4;  // natural order <-> pairs at distance 4
+    Vector upper2, lower2;  // distance 4 -> 2
+    Vector first, second;   // distance 1 -> natural order
+    Vector spread2;         // one root for two lanes
     Shuffles()
         : upper4(_mm512_setr_epi64(0, 1, 2, 3, 8, 9, 10, 11)),
           lower4(_mm512_setr_epi64(4, 5, 6, 7, 12, 13, 14, 15)),
           upper2(_mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13)),
           lower2(_mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15)),
-          upper1(_mm512_setr_epi64(0, 8, 2, 10, 4, 12, 6, 14)),
-          lower1(_mm512_setr_epi64(1, 9, 3, 11, 5, 13, 7, 15)),
           first(_mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11)),
           second(_mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15)),
-          spread4(_mm512_setr_epi64(0, 0, 0, 0, 1, 1, 1, 1)),
           spread2(_mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3)) {}
 };
 
@@ -77,9 +73,15 @@ inline void exchange(Vector& a, Vector& b, Vector to_a, Vector to_b) {
     a = new_a;
 }
 
-inline Vector two_roots(const std::uint64_t* p, Vector spread) {
-    return _mm512_permutexvar_epi64(
-        spread, _mm512_castsi128_si512(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+// Distance 2 -> 1, by instructions that run twice as often as general shuffles.
+inline void exchange_neighbours(Vector& a, Vector& b) {
+    const Vector new_a = _mm512_unpacklo_epi64(a, b);
+    b = _mm512_unpackhi_epi64(a, b);
+    a = new_a;
+}
+
+inline Vector two_roots(const std::uint64_t* p) {
+    return _mm512_mask_set1_epi64(broadcast(p[0]), 0xf0, static_cast<long long>(p[1]));
 }
 
 inline Vector four_roots(const std::uint64_t* p, Vector spread) {
@@ -181,33 +183,66 @@ inline Vector fully_reduced(Vector x, const Constants& c, Vector word_barrett) {
     }
 }
 
-// The stages at distance 4, 2 and 1 of sixteen values in two vectors, n / 8 + 2 i being the root of
-// the first eight; then full reduction.
+// Two times sixteen neighbouring values, each in two vectors. The last stages have long chains of
+// dependent instructions; two chains side by side keep the processor busy.
+struct Pairs {
+    Vector a0, b0, a1, b1;
+
+    void exchange_all(Vector to_a, Vector to_b) {
+        exchange(a0, b0, to_a, to_b);
+        exchange(a1, b1, to_a, to_b);
+    }
+    void exchange_all_neighbours() {
+        exchange_neighbours(a0, b0);
+        exchange_neighbours(a1, b1);
+    }
+};
+
 template <bool kLazy>
-inline void forward_last_stages(Vector a, Vector b, std::uint64_t* out, std::size_t i,
-                                const NttTable& table, const Shuffles& s, const Constants& c,
-                                Vector word_barrett) {
-    const std::uint64_t* roots = table.roots.data();
-    const std::uint64_t* shoup = table.roots_shoup.data();
-    const std::size_t n = table.degree;
-    exchange(a, b, s.upper4, s.lower4);
-    forward_butterfly<kLazy>(a, b,
-                             Root(two_roots(roots + n / 8 + 2 * i, s.spread4),
-                                  two_roots(shoup + n / 8 + 2 * i, s.spread4)),
-                             c);
-    exchange(a, b, s.upper2, s.lower2);
-    forward_butterfly<kLazy>(a, b,
-                             Root(four_roots(roots + n / 4 + 4 * i, s.spread2),
-                                  four_roots(shoup + n / 4 + 4 * i, s.spread2)),
-                             c);
-    exchange(a, b, s.upper1, s.lower1);
-    forward_butterfly<kLazy>(a, b, Root(load(roots + n / 2 + 8 * i), load(shoup + n / 2 + 8 * i)),
-                             c);
-    a = fully_reduced<kLazy>(a, c, word_barrett);
-    b = fully_reduced<kLazy>(b, c, word_barrett);
-    exchange(a, b, s.first, s.second);
-    store(out, a);
-    store(out + 8, b);
+inline void forward_butterflies(Pairs& v, const Root& root0, const Root& root1,
+                                const Constants& c) {
+    forward_butterfly<kLazy>(v.a0, v.b0, root0, c);
+    forward_butterfly<kLazy>(v.a1, v.b1, root1, c);
+}
+
+// The roots of the last three stages for sixteen values, the i-th of the ring.
+struct LastRoots {
+    const std::uint64_t* roots;
+    const std::uint64_t* shoup;
+    std::size_t n;
+
+    Root distance4(std::size_t i) const {
+        return {two_roots(roots + n / 8 + 2 * i), two_roots(shoup + n / 8 + 2 * i)};
+    }
+    Root distance2(std::size_t i, Vector spread) const {
+        return {four_roots(roots + n / 4 + 4 * i, spread),
+                four_roots(shoup + n / 4 + 4 * i, spread)};
+    }
+    Root distance1(std::size_t i) const {
+        return {load(roots + n / 2 + 8 * i), load(shoup + n / 2 + 8 * i)};
+    }
+};
+
+// The stages at distance 4, 2 and 1 of the i-th and the next sixteen values; then full reduction.
+template <bool kLazy>
+inline void forward_last_stages(Pairs v, std::uint64_t* out, std::size_t i, const LastRoots& roots,
+                                const Shuffles& s, const Constants& c, Vector word_barrett) {
+    v.exchange_all(s.upper4, s.lower4);
+    forward_butterflies<kLazy>(v, roots.distance4(i), roots.distance4(i + 1), c);
+    v.exchange_all(s.upper2, s.lower2);
+    forward_butterflies<kLazy>(v, roots.distance2(i, s.spread2), roots.distance2(i + 1, s.spread2),
+                               c);
+    v.exchange_all_neighbours();
+    forward_butterflies<kLazy>(v, roots.distance1(i), roots.distance1(i + 1), c);
+    v.a0 = fully_reduced<kLazy>(v.a0, c, word_barrett);
+    v.b0 = fully_reduced<kLazy>(v.b0, c, word_barrett);
+    v.a1 = fully_reduced<kLazy>(v.a1, c, word_barrett);
+    v.b1 = fully_reduced<kLazy>(v.b1, c, word_barrett);
+    v.exchange_all(s.first, s.second);
+    store(out, v.a0);
+    store(out + 8, v.b0);
+    store(out + 16, v.a1);
+    store(out + 24, v.b1);
 }
 
 // All stages of one block of `length` values with root `r`; the block fits the first cache.
@@ -226,28 +261,22 @@ void forward_block(std::uint64_t* x, std::size_t length, std::size_t r, const Nt
             forward_pass<kLazy, false>(x, part, r, blocks, table);
         }
     }
-    if (part == 32) {
-        for (std::size_t end = r + length / 32; r < end; ++r, x += 32) {
+    const LastRoots last{roots, shoup, table.degree};
+    std::size_t i = (r - table.degree / part) * (part / 16);
+    for (const std::uint64_t* end = x + length; x < end; x += 32, i += 2) {
+        Pairs v{load(x), load(x + 8), load(x + 16), load(x + 24)};
+        if (part == 32) {
             const Root w1(roots, shoup, r);
-            Vector v0 = load(x);
-            Vector v1 = load(x + 8);
-            Vector v2 = load(x + 16);
-            Vector v3 = load(x + 24);
-            forward_butterfly<kLazy>(v0, v2, w1, c);
-            forward_butterfly<kLazy>(v1, v3, w1, c);
-            forward_butterfly<kLazy>(v0, v1, Root(roots, shoup, 2 * r), c);
-            forward_butterfly<kLazy>(v2, v3, Root(roots, shoup, 2 * r + 1), c);
-            const std::size_t i = 2 * (r - table.degree / 32);
-            forward_last_stages<kLazy>(v0, v1, x, i, table, s, c, word_barrett);
-            forward_last_stages<kLazy>(v2, v3, x + 16, i + 1, table, s, c, word_barrett);
+            forward_butterfly<kLazy>(v.a0, v.a1, w1, c);
+            forward_butterfly<kLazy>(v.b0, v.b1, w1, c);
+            forward_butterflies<kLazy>(v, Root(roots, shoup, 2 * r), Root(roots, shoup, 2 * r + 1),
+                                       c);
+            ++r;
+        } else {
+            forward_butterflies<kLazy>(v, Root(roots, shoup, r), Root(roots, shoup, r + 1), c);
+            r += 2;
         }
-    } else {
-        for (std::size_t end = r + length / 16; r < end; ++r, x += 16) {
-            Vector v0 = load(x);
-            Vector v1 = load(x + 8);
-            forward_butterfly<kLazy>(v0, v1, Root(roots, shoup, r), c);
-            forward_last_stages<kLazy>(v0, v1, x, r - table.degree / 16, table, s, c, word_barrett);
-        }
+        forward_last_stages<kLazy>(v, x, i, last, s, c, word_barrett);
     }
 }
 
@@ -268,7 +297,7 @@ void forward_transform(std::uint64_t* x, const NttTable& table) {
 }
 
 void forward_ntt(std::uint64_t* x, const NttTable& table) {
-    if (table.degree < 16) return kPortableKernel.forward_ntt(x, table);
+    if (table.degree < 32) return kPortableKernel.forward_ntt(x, table);
     // The first pass makes room, and below 64 values there is none.
     const bool lazy = table.modulus.value < kLazyBound && table.degree >= 64;
     lazy ? forward_transform<true>(x, table) : forward_transform<false>(x, table);
@@ -316,39 +345,41 @@ inline void inverse_two_stages(Vector& a, Vector& b, Vector& d, Vector& e, const
     }
 }
 
-// The stages at distance 1, 2 and 4 of sixteen values; below 4q come out if kLazy, below 2q
-// otherwise.
 template <bool kLazy>
-inline void inverse_first_stages(const std::uint64_t* x, Vector& a, Vector& b, std::size_t i,
-                                 const NttTable& table, const Shuffles& s, const Root& one,
-                                 const Constants& c) {
+inline void inverse_butterflies(Pairs& v, const Root& root0, const Root& root1, Vector bound,
+                                const Constants& c) {
+    inverse_butterfly<kLazy>(v.a0, v.b0, root0, bound, c);
+    inverse_butterfly<kLazy>(v.a1, v.b1, root1, bound, c);
+    if constexpr (!kLazy) {
+        v.a0 = reduce_once(v.a0, c.two_q);
+        v.a1 = reduce_once(v.a1, c.two_q);
+    }
+}
+
+// The stages at distance 1, 2 and 4 of the i-th and the next sixteen values; below 2q come out.
+template <bool kLazy>
+inline Pairs inverse_first_stages(const std::uint64_t* x, std::size_t i, const LastRoots& roots,
+                                  const Shuffles& s, const Root& one, const Constants& c) {
     // The way back: natural order to distance 1 (even and odd lanes), then each shuffle undone.
     const Vector even = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14);
     const Vector odd = _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15);
-    const std::uint64_t* roots = table.inverse_roots.data();
-    const std::uint64_t* shoup = table.inverse_roots_shoup.data();
-    const std::size_t n = table.degree;
     const Vector four_q = _mm512_add_epi64(c.two_q, c.two_q);
-    a = load(x);
-    b = load(x + 8);
-    exchange(a, b, even, odd);
-    inverse_butterfly<kLazy>(a, b, Root(load(roots + n / 2 + 8 * i), load(shoup + n / 2 + 8 * i)),
-                             c.two_q, c);
-    if constexpr (!kLazy) a = reduce_once(a, c.two_q);
-    exchange(a, b, s.upper1, s.lower1);  // its own inverse
-    inverse_butterfly<kLazy>(a, b,
-                             Root(four_roots(roots + n / 4 + 4 * i, s.spread2),
-                                  four_roots(shoup + n / 4 + 4 * i, s.spread2)),
-                             kLazy ? four_q : c.two_q, c);
-    // After two stages, lazy values are below 8q; the third reduces its sums to 2q.
-    if constexpr (!kLazy) a = reduce_once(a, c.two_q);
-    exchange(a, b, s.upper2, s.lower2);  // its own inverse
-    inverse_butterfly<kLazy>(a, b,
-                             Root(two_roots(roots + n / 8 + 2 * i, s.spread4),
-                                  two_roots(shoup + n / 8 + 2 * i, s.spread4)),
-                             kLazy ? _mm512_add_epi64(four_q, four_q) : c.two_q, c);
-    a = kLazy ? multiply_uncut(a, one.w, one.w52, c) : reduce_once(a, c.two_q);
-    exchange(a, b, s.upper4, s.lower4);  // its own inverse
+    Pairs v{load(x), load(x + 8), load(x + 16), load(x + 24)};
+    v.exchange_all(even, odd);
+    inverse_butterflies<kLazy>(v, roots.distance1(i), roots.distance1(i + 1), c.two_q, c);
+    v.exchange_all_neighbours();  // its own inverse, as are the two below
+    inverse_butterflies<kLazy>(v, roots.distance2(i, s.spread2), roots.distance2(i + 1, s.spread2),
+                               kLazy ? four_q : c.two_q, c);
+    v.exchange_all(s.upper2, s.lower2);
+    inverse_butterflies<kLazy>(v, roots.distance4(i), roots.distance4(i + 1),
+                               kLazy ? _mm512_add_epi64(four_q, four_q) : c.two_q, c);
+    if constexpr (kLazy) {
+        // After three stages, lazy sums are below 8q.
+        v.a0 = multiply_uncut(v.a0, one.w, one.w52, c);
+        v.a1 = multiply_uncut(v.a1, one.w, one.w52, c);
+    }
+    v.exchange_all(s.upper4, s.lower4);
+    return v;
 }
 
 template <bool kLazy>
@@ -390,26 +421,26 @@ void inverse_block(std::uint64_t* x, std::size_t length, std::size_t r, const Nt
     // As in forward_block, blocks of 16 or 32 are what a number of two-stage passes leaves over.
     std::size_t part = length;
     while (part >= 64) part /= 4;
-    std::uint64_t* y = x;
     std::size_t root = r * (length / part);
-    for (const std::size_t end = root + length / part; root < end; ++root, y += part) {
-        Vector v0, v1, v2, v3;
+    const LastRoots first{roots, shoup, n};
+    std::size_t i = (root - n / part) * (part / 16);
+    std::uint64_t* y = x;
+    for (const std::uint64_t* end = x + length; y < end; y += 32, i += 2) {
+        Pairs v = inverse_first_stages<kLazy>(y, i, first, s, one, c);
         if (part == 32) {
-            const std::size_t i = 2 * (root - n / 32);
-            inverse_first_stages<kLazy>(y, v0, v1, i, table, s, one, c);
-            inverse_first_stages<kLazy>(y + 16, v2, v3, i + 1, table, s, one, c);
-            inverse_two_stages<kLazy>(v0, v1, v2, v3, Root(roots, shoup, root),
+            inverse_two_stages<kLazy>(v.a0, v.b0, v.a1, v.b1, Root(roots, shoup, root),
                                       Root(roots, shoup, 2 * root),
                                       Root(roots, shoup, 2 * root + 1), one, c);
-            store(y + 16, v2);
-            store(y + 24, v3);
+            ++root;
         } else {
-            inverse_first_stages<kLazy>(y, v0, v1, root - n / 16, table, s, one, c);
-            inverse_butterfly<kLazy>(v0, v1, Root(roots, shoup, root), c.two_q, c);
-            if constexpr (!kLazy) v0 = reduce_once(v0, c.two_q);
+            inverse_butterflies<kLazy>(v, Root(roots, shoup, root), Root(roots, shoup, root + 1),
+                                       c.two_q, c);
+            root += 2;
         }
-        store(y, v0);
-        store(y + 8, v1);
+        store(y, v.a0);
+        store(y + 8, v.b0);
+        store(y + 16, v.a1);
+        store(y + 24, v.b1);
     }
     while (part < length) {
         part *= 4;
@@ -438,7 +469,7 @@ void inverse_transform(std::uint64_t* x, const NttTable& table) {
 }
 
 void inverse_ntt(std::uint64_t* x, const NttTable& table) {
-    if (table.degree < 16) return kPortableKernel.inverse_ntt(x, table);
+    if (table.degree < 32) return kPortableKernel.inverse_ntt(x, table);
     table.modulus.value < kLazyBound ? inverse_transform<true>(x, table)
                                      : inverse_transform<false>(x, table);
 }
@@ -512,8 +543,48 @@ struct Montgomery {
     }
 };
 
+// kCount products, few enough for one reduction and for their addresses to stay in registers.
+template <std::size_t kCount>
+void sum_few_products(std::uint64_t* out, const std::uint64_t* const* a,
+                      const std::uint64_t* const* b, std::size_t n, const Modulus& m) {
+    const Constants c(m);
+    const Montgomery reduced(m);
+    const Vector two_52 = broadcast(m.two_52);
+    const Vector two_52_shoup = broadcast(m.two_52_shoup >> 12);
+    const std::uint64_t* x[kCount];
+    const std::uint64_t* y[kCount];
+    for (std::size_t t = 0; t < kCount; ++t) {
+        x[t] = a[t];
+        y[t] = b[t];
+    }
+    for (std::size_t i = 0; i < n; i += 8) {
+        Vector low = c.zero;
+        Vector high = c.zero;
+        for (std::size_t t = 0; t < kCount; ++t) {
+            const Vector u = load(x[t] + i);
+            const Vector v = load(y[t] + i);
+            low = _mm512_madd52lo_epu64(low, u, v);
+            high = _mm512_madd52hi_epu64(high, u, v);
+        }
+        const Vector sum = multiply_lazy(reduced(low, high), two_52, two_52_shoup, c);
+        store(out + i, reduce_once(sum, c.q));
+    }
+}
+
 void sum_products(std::uint64_t* out, const std::uint64_t* const* a, const std::uint64_t* const* b,
                   std::size_t count, std::size_t n, const Modulus& m) {
+    switch (count) {
+        case 1:
+            return sum_few_products<1>(out, a, b, n, m);
+        case 2:
+            return sum_few_products<2>(out, a, b, n, m);
+        case 3:
+            return sum_few_products<3>(out, a, b, n, m);
+        case 4:
+            return sum_few_products<4>(out, a, b, n, m);
+        default:
+            break;
+    }
     const Constants c(m);
     const Montgomery reduced(m);
     const Vector two_52 = broadcast(m.two_52);

@@ -158,6 +158,10 @@ namespace {
 // Coefficients that are converted at a time: those of all sources stay in the first cache.
 constexpr std::size_t kConversionBlock = 512;
 
+// If the rows that are converted from take no more than this, they stay in the second cache while
+// one row after the other is converted and transformed.
+constexpr std::size_t kCachedBytes = std::size_t{400} << 10;
+
 }  // namespace
 
 // (x - r) / D with r the centred remainder of x modulo D: the nearest integer to x / D.
@@ -179,6 +183,8 @@ std::vector<Polynomial> divide_and_round(std::span<const Polynomial* const> poly
     const std::size_t block = std::min(kConversionBlock, n);
     const std::size_t blocks = n / block;
 
+    const bool row_by_row = dropped * n * sizeof(std::uint64_t) <= kCachedBytes;
+
     // The dropped rows as coefficients, then as digits.
     const std::size_t stride = ring.row_words();
     Words digits(polynomials.size() * dropped * stride);
@@ -199,7 +205,7 @@ std::vector<Polynomial> divide_and_round(std::span<const Polynomial* const> poly
             rows[k] = digits.data() + (task / blocks * dropped + k) * stride + at;
         }
         conversion.to_digits({rows.data(), dropped}, block);
-        for (std::size_t i = 0; i < limbs; ++i) {
+        for (std::size_t i = 0; !row_by_row && i < limbs; ++i) {
             conversion.to_residues(results[task / blocks].row(i) + at, {rows.data(), dropped}, i,
                                    block);
         }
@@ -208,6 +214,13 @@ std::vector<Polynomial> divide_and_round(std::span<const Polynomial* const> poly
         const std::size_t i = task % limbs;
         const std::uint64_t* x = polynomials[task / limbs]->row(i);
         std::uint64_t* result = results[task / limbs].row(i);
+        if (row_by_row) {
+            std::array<const std::uint64_t*, kMostCombined> rows;
+            for (std::size_t k = 0; k < dropped; ++k) {
+                rows[k] = digits.data() + (task / limbs * dropped + k) * stride;
+            }
+            conversion.to_residues(result, {rows.data(), dropped}, i, n);
+        }
         if (values) kernel.forward_ntt(result, ring.table(i));
         const ShoupFactor& inverse = conversion.inverse_product(i);
         if (automorphism == nullptr) {

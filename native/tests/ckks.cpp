@@ -75,9 +75,7 @@ void circuit(std::string_view kernel, std::size_t n) {
             ckks::decode_coefficients(parameters, ckks::decrypt_raw(fresh, secret), scale);
         CHECK(distance(opened, row) <= (9 * 3.2 * std::sqrt(4.0 * n / 3 + 1) + 40) / scale);
 
-        ckks::Ciphertext product = fresh;
-        ckks::multiply_plain(product, factor);
-        product = ckks::rescale(product, 2);
+        const ckks::Ciphertext product = ckks::rescale(ckks::multiply_plain(fresh, factor), 2);
         CHECK(product.c0.limbs() == 1);
         const auto result =
             ckks::decode_coefficients(parameters, ckks::decrypt_raw(product, secret), after);

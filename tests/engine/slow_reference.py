@@ -90,10 +90,12 @@ def inverse_transform(values: Sequence[int], prime: int) -> Polynomial:
     bits = n.bit_length() - 1
     points = [pow(root, -(2 * bit_reverse(j, bits) + 1), prime) for j in range(n)]
     scale = pow(n, -1, prime)
-    return [
-        scale * sum(int(v) * pow(x, k, prime) for v, x in zip(values, points, strict=True)) % prime
-        for k in range(n)
-    ]
+    terms = [scale * int(v) for v in values]
+    coefficients = []
+    for _ in range(n):
+        coefficients.append(sum(terms) % prime)
+        terms = [term * x % prime for term, x in zip(terms, points, strict=True)]
+    return coefficients
 
 
 def negacyclic_product(a: Sequence[int], b: Sequence[int]) -> Polynomial:
@@ -147,6 +149,55 @@ def decrypt(
 def round_divide(x: int, divisor: int) -> int:
     """The integer nearest to x / divisor, for an odd divisor (so there are no ties)."""
     return (2 * x + divisor) // (2 * divisor)
+
+
+def automorphism(polynomial: Sequence[int], element: int) -> Polynomial:
+    """The polynomial at X^element, over the integers."""
+    n = len(polynomial)
+    result = [0] * n
+    for k, coefficient in enumerate(polynomial):
+        exponent = k * element % (2 * n)
+        result[exponent % n] = coefficient if exponent < n else -coefficient
+    return result
+
+
+def divide(polynomial: Sequence[int], divisor: int, modulus: int) -> Polynomial:
+    """Each coefficient divided by a divisor of the modulus, to the nearest integer."""
+    return modulo([round_divide(x, divisor) for x in polynomial], modulus // divisor)
+
+
+def split_into_digits(
+    primes: Sequence[int], special_primes: Sequence[int]
+) -> list[tuple[int, ...]]:
+    """The primes of each digit: as many each, from the first on, as their product stays at or
+    below that of the special primes."""
+    largest = math.prod(special_primes)
+    digits: list[tuple[int, ...]] = []
+    for prime in primes:
+        if digits and math.prod(digits[-1]) * prime <= largest:
+            digits[-1] = (*digits[-1], prime)
+        else:
+            digits.append((prime,))
+    return digits
+
+
+SwitchingKey = list[tuple[Polynomial, Polynomial]]
+"""For each digit (b, a), modulo a product of primes that includes the special ones."""
+
+
+def multiply_by_key(
+    x: Sequence[int], key: SwitchingKey, primes: Sequence[int], special_primes: Sequence[int]
+) -> tuple[Polynomial, Polynomial]:
+    """The sums of x_d b_d and of x_d a_d, modulo all primes, x_d the centred digits of x."""
+    modulus = math.prod(primes) * math.prod(special_primes)
+    sums = [0] * len(x), [0] * len(x)
+    for digit, halves in zip(split_into_digits(primes, special_primes), key, strict=False):
+        part = centred(x, math.prod(digit))
+        sums = tuple(
+            plus(total, negacyclic_product(part, half))
+            for total, half in zip(sums, halves, strict=True)
+        )
+    return modulo(sums[0], modulus), modulo(sums[1], modulus)
 
 
 def uniform(

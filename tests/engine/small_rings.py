@@ -12,7 +12,14 @@ import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from slow_reference import ntt_primes, pack, secret_from_bytes, to_residues
+from slow_reference import (
+    from_residues,
+    inverse_transform,
+    ntt_primes,
+    pack,
+    secret_from_bytes,
+    to_residues,
+)
 
 from strongroom import _native_testing
 from strongroom.engine import (
@@ -20,6 +27,7 @@ from strongroom.engine import (
     Parameters,
     Plaintext,
     SecretKey,
+    SwitchingKey,
     ciphertext_from_bytes,
     encode_coefficients,
 )
@@ -51,6 +59,26 @@ def small_parameters(ring_degree: int, bits: tuple[int, ...], kernel: str = "") 
     return unchecked(ring_degree, chain(ring_degree, bits), kernel=kernel)
 
 
+@lru_cache(maxsize=256)
+def switching_parameters(
+    ring_degree: int, bits: tuple[int, ...], special_bits: tuple[int, ...], kernel: str = ""
+) -> Parameters:
+    """Unchecked parameters with data primes and larger special primes of these bit lengths."""
+    primes = chain(ring_degree, bits + special_bits)
+    return unchecked(ring_degree, primes[: len(bits)], primes[len(bits) :], kernel)
+
+
+@st.composite
+def switching_rings(draw: st.DrawFn) -> Parameters:
+    """Very small rings over 1 to 5 data primes of 16 to 50 bits and 1 to 4 special primes, the
+    first of which is larger than all data primes."""
+    degree = draw(st.sampled_from([16, 16, 32, 64]))
+    bits = draw(st.lists(st.integers(16, 50), min_size=1, max_size=5))
+    first = draw(st.integers(max(bits), 50))
+    others = draw(st.lists(st.integers(16, 50), max_size=3))
+    return switching_parameters(degree, tuple(bits), (first, *others))
+
+
 ring_degrees = st.sampled_from([16, 32, 64, 128, 256])
 seeds = st.integers(0, 2**32 - 1)
 
@@ -72,6 +100,34 @@ def parts(ciphertext: Ciphertext) -> tuple[list[list[int]], list[list[int]]]:
     """Residues of both parts as Python integers."""
     c0, c1 = ciphertext.native.residues()
     return c0.tolist(), c1.tolist()
+
+
+def integers(ciphertext: Ciphertext) -> tuple[list[int], list[int]]:
+    """Both parts as polynomials with coefficients in [0, Q)."""
+    primes = ciphertext.parameters.primes[: ciphertext.limbs]
+    c0, c1 = parts(ciphertext)
+    return from_residues(c0, primes), from_residues(c1, primes)
+
+
+def key_rows(key: SwitchingKey) -> NDArray[np.uint64]:
+    """The words of a key, shape (digits, 2, rows, N + 8), as the native header lays them out."""
+    parameters = key.parameters
+    rows = key.limbs + len(parameters.special_primes)
+    return key.native.words.reshape(-1, 2, rows, parameters.ring_degree + 8)
+
+
+def key_integers(key: SwitchingKey) -> list[tuple[list[int], list[int]]]:
+    """For each digit of a key (b, a), with coefficients in [0, Q P)."""
+    parameters = key.parameters
+    primes = parameters.primes[: key.limbs] + parameters.special_primes
+
+    def polynomial(rows: NDArray[np.uint64]) -> list[int]:
+        values = rows[:, : parameters.ring_degree].tolist()
+        return from_residues(
+            [inverse_transform(v, q) for v, q in zip(values, primes, strict=True)], primes
+        )
+
+    return [(polynomial(b), polynomial(a)) for b, a in key_rows(key)]
 
 
 def residues(plaintext: Plaintext) -> list[list[int]]:

@@ -256,6 +256,25 @@ def test_indexes_that_no_writer_writes_are_refused(path: Path, forged: bytes) ->
     assert code_of(path) == "SR-KEYS-FILE"
 
 
+def test_an_index_longer_than_any_is_not_read(path: Path) -> None:
+    # A terabyte of holes that calls itself an index.
+    count = (2**40 - PAGE - 40) // 56
+    header = b"\x89SRE\r\n\x1a\n" + struct.pack("<I", 1) + PARAMETERS.digest
+    path.write_bytes(header)
+    os.truncate(path, PAGE + count * 56)
+    with path.open("ab") as file:
+        file.write(struct.pack("<Q32s", count, bytes(32)))
+    with pytest.raises(KeyStoreError, match=f"can't have {count} keys"):
+        KeyFile(path, PARAMETERS)
+
+
+def test_an_index_that_would_begin_inside_the_header_is_refused(path: Path) -> None:
+    for count in (1, 16):
+        path.write_bytes(by_hand([], count=count, words=b""))
+        with pytest.raises(KeyStoreError, match="too short for its index"):
+            KeyFile(path, PARAMETERS)
+
+
 def test_keys_for_other_parameters_are_refused(path: Path) -> None:
     other = unchecked(16, PARAMETERS.primes, chain(16, (35,)))
     with pytest.raises(KeyStoreError, match="other parameters"):
@@ -292,6 +311,16 @@ def test_verifying_finds_words_that_are_not_below_their_primes(
                 verify_key_file(path, PARAMETERS)
         else:
             verify_key_file(path, PARAMETERS)
+
+
+def test_verifying_finds_what_hides_between_rows(path: Path) -> None:
+    words = KEYS[0].native.words.copy().reshape(3, 2, 4, -1)
+    assert not words[..., 16:].any()
+    words[1, 1, 2, -1] = 1
+    native = _native.SwitchingKey(PARAMETERS.native, 0, 3, words.reshape(-1))
+    write_key_file(path, PARAMETERS, [SwitchingKey(native, PARAMETERS, 0)], replace=True)
+    with pytest.raises(KeyStoreError, match="between its rows"):
+        verify_key_file(path, PARAMETERS)
 
 
 def test_verifying_finds_what_hides_between_keys(path: Path) -> None:

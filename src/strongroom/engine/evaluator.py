@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strongroom import _native
-from strongroom.engine.ciphertext import Ciphertext, Plaintext
+from strongroom.engine.ciphertext import Ciphertext, Packing, Plaintext
 from strongroom.engine.galois import RELINEARISATION, conjugation_element, rotation_element
 from strongroom.engine.parameters import Parameters
 from strongroom.engine.switching_keys import KeySource, require_elements
@@ -36,8 +36,8 @@ class Evaluator:
         threads: how many threads one call uses; all processors of this process by default.
 
     Raises (all operations):
-        ValueError: operands of different parameters, levels or scales, or a `drop` that leaves no
-            prime.
+        ValueError: operands of different parameters, packings, levels or scales, or a `drop` that
+            leaves no prime.
         KeyStoreError: SR-KEYS-MISSING.
     """
 
@@ -81,10 +81,10 @@ class Evaluator:
         `scale`, the constant to a multiple of 1 / scale. The level is the lowest of all.
 
         Args:
-            ciphertexts: at any levels and scales, packed by slots.
+            ciphertexts: at any levels and scales.
             factors: as many real numbers.
             scale: of the result, before the rescaling.
-            constant: real.
+            constant: real; for ciphertexts packed by slots.
             drop: how many primes to rescale by afterwards.
         """
         if not ciphertexts or len(ciphertexts) != len(factors):
@@ -92,6 +92,8 @@ class Evaluator:
         integers = [
             round(Fraction(f) * scale / c.scale) for f, c in zip(factors, ciphertexts, strict=True)
         ]
+        if constant and ciphertexts[0].packing != "slots":
+            raise ValueError("a constant in every slot needs ciphertexts packed by slots")
         limbs = min(c.limbs for c in ciphertexts)
         result = self._combined(
             ciphertexts, integers, round(Fraction(constant) * scale), limbs, scale
@@ -122,8 +124,7 @@ class Evaluator:
         scale = pairs[0][0].scale * pairs[0][1].scale
         if any(a.scale * b.scale != scale for a, b in pairs):
             raise ValueError("a sum needs equal scales")
-        for pair in pairs:
-            self._require(*pair)
+        self._require(*(c for pair in pairs for c in pair))
         limbs = min(c.limbs for pair in pairs for c in pair)
         dropped = self._dropped(scale, limbs, drop)
         native = _native.sum_of_products(
@@ -134,7 +135,7 @@ class Evaluator:
             drop,
             self.threads,
         )
-        return self._ciphertext(native, dropped)
+        return self._ciphertext(native, dropped, pairs[0][0].packing)
 
     def multiply_plain(self, a: Ciphertext, b: Plaintext, *, drop: int = 0) -> Ciphertext:
         """a times a plaintext, slot by slot, then rescaled by the last `drop` primes."""
@@ -142,14 +143,15 @@ class Evaluator:
         if b.parameters is not self.parameters or b.packing != a.packing:
             raise ValueError("operands of different parameters or packings")
         native = _native.multiply_plain(a.native, b.native, self.threads)
-        product = self._ciphertext(native, a.scale * b.scale)
+        product = self._ciphertext(native, a.scale * b.scale, a.packing)
         return self.rescale(product, drop) if drop else product
 
     def rescale(self, a: Ciphertext, drop: int) -> Ciphertext:
         """Divide message and modulus by the last `drop` primes (a composite level) and round."""
         self._require(a)
         scale = self._dropped(a.scale, a.limbs, drop)
-        return self._ciphertext(_native.rescale(a.native, drop, self.threads), scale)
+        native = _native.rescale(a.native, drop, self.threads)
+        return self._ciphertext(native, scale, a.packing)
 
     # Automorphisms
 
@@ -169,7 +171,7 @@ class Evaluator:
         native = _native.apply_automorphism(
             self.parameters.native, a.native, self.keys.key(element).native, self.threads
         )
-        return self._ciphertext(native, a.scale)
+        return self._ciphertext(native, a.scale, a.packing)
 
     def rotate_many(self, a: Ciphertext, steps: Sequence[int]) -> list[Ciphertext]:
         """Several rotations of one ciphertext, hoisted: together much cheaper than one by one."""
@@ -184,7 +186,8 @@ class Evaluator:
             self.threads,
         )
         by_element = {
-            e: self._ciphertext(native, a.scale) for e, native in zip(turning, natives, strict=True)
+            e: self._ciphertext(native, a.scale, a.packing)
+            for e, native in zip(turning, natives, strict=True)
         }
         return [a if e == 1 else by_element[e] for e in elements]
 
@@ -207,6 +210,8 @@ class Evaluator:
     def _require(self, *ciphertexts: Ciphertext) -> None:
         if any(c.parameters is not self.parameters for c in ciphertexts):
             raise ValueError("a ciphertext of other parameters")
+        if len({c.packing for c in ciphertexts}) > 1:
+            raise ValueError("operands of different packings")
 
     def _dropped(self, scale: Fraction, limbs: int, drop: int) -> Fraction:
         if not 0 <= drop < limbs:
@@ -215,8 +220,10 @@ class Evaluator:
             scale /= prime
         return scale
 
-    def _ciphertext(self, native: _native.Ciphertext, scale: Fraction) -> Ciphertext:
-        return Ciphertext(native, self.parameters, scale, "slots")
+    def _ciphertext(
+        self, native: _native.Ciphertext, scale: Fraction, packing: Packing
+    ) -> Ciphertext:
+        return Ciphertext(native, self.parameters, scale, packing)
 
     def _sum(self, a: Ciphertext, b: Ciphertext, sign: int) -> Ciphertext:
         if a.scale != b.scale or a.limbs != b.limbs:
@@ -244,7 +251,7 @@ class Evaluator:
             constants,
             self.threads,
         )
-        return self._ciphertext(native, scale)
+        return self._ciphertext(native, scale, ciphertexts[0].packing)
 
 
 def sum_steps(count: int, stride: int = 1) -> frozenset[int]:

@@ -179,12 +179,15 @@ def apply_transform(
     """The map applied to a ciphertext's slots, then rescaled by the last `drop` primes.
 
     Raises:
-        ValueError: other parameters, or a ciphertext of more primes than the map was made for.
+        ValueError: other parameters, a ciphertext that is not packed by slots, or one of more
+            primes than the map was made for.
         KeyStoreError: SR-KEYS-MISSING.
     """
     parameters = transform.parameters
     if evaluator.parameters is not parameters or ciphertext.parameters is not parameters:
         raise ValueError("a linear map and a ciphertext of different parameters")
+    if ciphertext.packing != "slots":
+        raise ValueError("a linear map acts on slots")
     if not 0 <= drop < ciphertext.limbs <= transform.limbs:
         raise ValueError(
             f"a linear map for {transform.limbs} primes and a ciphertext of {ciphertext.limbs}, "

@@ -1,0 +1,96 @@
+"""Predicted noise of linear maps on slots and of matrix products (`noise_model`).
+
+The terms of the double-hoisted evaluation: with P the product of the special primes, rotated inputs
+stay multiplied by P, so that baby steps add a key switch each and no rounding; a giant step rounds
+its second part only; and one division ends it all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from strongroom.engine.linear_transforms import StepPlan
+from strongroom.engine.matrix_products import MatrixLayout
+from strongroom.engine.noise_model import (
+    NoiseEstimate,
+    NoiseSource,
+    automorphism,
+    product,
+    rescale,
+    second_part_deviation,
+    sum_slots,
+    switched,
+    switching_deviation,
+    truncate,
+)
+
+
+def transform(
+    x: NoiseEstimate,
+    diagonals: Mapping[int, NoiseEstimate],
+    plan: StepPlan,
+    *,
+    encrypted: bool = False,
+    drop: int = 0,
+) -> NoiseEstimate:
+    """As `apply_transform`.
+
+    The magnitude is the sum over diagonals, which a caller often knows better.
+
+    Args:
+        x: the ciphertext.
+        diagonals: plaintexts, or ciphertexts, by rotation; those that are not zero.
+        plan: the rotations.
+        encrypted: whether the diagonals are ciphertexts.
+        drop: how many primes to rescale by.
+
+    Raises:
+        ValueError: no diagonals, a rotation that is not in the plan, unequal scales, a lower level.
+    """
+    steps = {(i, j): i + j for i in plan.giants for j in plan.babies if i + j in diagonals}
+    scales = {diagonal.scale for diagonal in diagonals.values()}
+    if set(steps.values()) != set(diagonals) or len(scales) != 1:
+        raise ValueError("a linear map has diagonals of one scale, all of them in its plan")
+    turned = automorphism(x) if encrypted else switched(x)
+    switch = switching_deviation(x.parameters, x.limbs)
+    in_place: Mapping[NoiseSource, float] = {}
+    elsewhere: list[float] = []
+    magnitude = bias = 0.0
+    for (giant, baby), rotation in steps.items():
+        term = product(turned if baby else x, truncate(diagonals[rotation], x.limbs))
+        magnitude += term.magnitude
+        bias += term.bias
+        if giant or baby:
+            elsewhere.append(term.deviation)
+        else:
+            in_place = term.deviations
+    for giant in {giant for giant, _ in steps}:
+        if encrypted:
+            elsewhere.append(switch)
+        if giant:
+            elsewhere += [switch, second_part_deviation(x.parameters.ring_degree)]
+    total = replace(
+        x,
+        scale=x.scale * scales.pop(),
+        magnitude=magnitude,
+        deviations={**in_place, NoiseSource(): math.hypot(*elsewhere)},
+        bias=bias,
+    )
+    return rescale(total, drop, always=True)
+
+
+def matrix_product(
+    x: NoiseEstimate,
+    layout: MatrixLayout,
+    entries: NoiseEstimate,
+    plan: StepPlan,
+    *,
+    encrypted: bool = False,
+    drop: int = 0,
+) -> NoiseEstimate:
+    """As `MatrixProduct.apply`, for a matrix whose diagonals are all like `entries`."""
+    diagonals = dict.fromkeys(layout.diagonal_steps, entries)
+    folded = transform(x, diagonals, plan, encrypted=encrypted, drop=drop)
+    return sum_slots(folded, layout.terms)
