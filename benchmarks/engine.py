@@ -60,6 +60,9 @@ REPETITIONS = {13: 25, 14: 15, 15: 9}
 MATRIX_SHAPE = (128, 1024)
 DEGREE = 31
 THREAD_ROUNDS = 7
+LEAST_GAIN = 1.5
+"""Of two processes, below which two threads cannot be judged."""
+
 KEY_STEPS = [1 << power for power in range(13)]
 
 
@@ -72,6 +75,8 @@ def main() -> int:
     for row in _measure():
         print_row(row)
         rows.append(row)
+        if row.name == "two_processes" and row.ratio < LEAST_GAIN:
+            print("  (no second core to spare: the rows `threads_` say little)")
     missed = [row.name for row in rows if row.missed]
     missed += sorted(FLOORS.keys() - {row.name for row in rows})
     results = as_json(rows) | {

@@ -13,7 +13,7 @@ using ring::Modulus;
 namespace {
 
 // Integers at a time: their digits stay in the first cache or near it.
-constexpr std::size_t kBlock = 512;
+constexpr std::size_t kBlock = 256;
 constexpr std::size_t kSideBySide = 8;
 
 // kMostCombined words whose bounds add up to this are what kernels combine.
