@@ -70,7 +70,7 @@ unsigned largest_log_modulus(std::string_view security, std::size_t ring_degree)
 }
 
 Parameters::Parameters(const ParametersLiteral& literal, std::string_view kernel, bool checked)
-    : digit_ends_(split_into_digits(literal)), log_modulus_(log2_product(chain(literal))) {
+    : log_modulus_(log2_product(chain(literal))) {
     if (literal.primes.empty()) throw std::invalid_argument("the chain has no data primes");
     if (checked) {
         const unsigned largest = largest_log_modulus(literal.security, literal.ring_degree);
@@ -81,6 +81,7 @@ Parameters::Parameters(const ParametersLiteral& literal, std::string_view kernel
                                      literal.security);
         }
     }
+    digit_ends_ = split_into_digits(literal);
     ring_ = std::make_shared<const ring::Ring>(literal.ring_degree, literal.primes,
                                                literal.special_primes, kernel);
     // Made now, so that parameters which cannot switch keys are refused now.

@@ -63,7 +63,6 @@ SwitchingKey SwitchingKey::restore(const Parameters& parameters, std::uint64_t e
                                    std::size_t limbs, const ring::Seed& seed, ring::Words words) {
     auto owned = std::make_shared<ring::Words>(std::move(words));
     SwitchingKey key(parameters, element, limbs, *owned);
-    const std::size_t n = parameters.ring_degree();
     ring::parallel_for(key.digits_ * key.rows_, [&](std::size_t task) {
         const std::size_t digit = task / key.rows_;
         const std::size_t row = task % key.rows_;
