@@ -30,6 +30,12 @@ from strongroom.engine.inner_products import (
     inner_products,
     sanitised_inner_products,
 )
+from strongroom.engine.key_files import KeyFile, verify_key_file, write_key_file
+from strongroom.engine.key_serialisation import (
+    switching_key_bytes,
+    switching_key_from_bytes,
+    switching_key_to_bytes,
+)
 from strongroom.engine.keys import PublicKey, SecretKey
 from strongroom.engine.linear_transforms import (
     EncryptedLinearTransform,
@@ -37,6 +43,7 @@ from strongroom.engine.linear_transforms import (
     StepPlan,
     apply_transform,
 )
+from strongroom.engine.mapped_keys import KeyCache, MappedKeys
 from strongroom.engine.matrix_products import MatrixLayout, MatrixProduct
 from strongroom.engine.parameters import Parameters, available_kernels, largest_log_modulus
 from strongroom.engine.polynomial_evaluation import PreparedPolynomial, evaluate_polynomial
@@ -68,8 +75,11 @@ __all__ = [
     "Evaluator",
     "Finishing",
     "InnerProductWeights",
+    "KeyCache",
+    "KeyFile",
     "KeySource",
     "LinearTransform",
+    "MappedKeys",
     "MatrixLayout",
     "MatrixProduct",
     "Parameters",
@@ -113,5 +123,10 @@ __all__ = [
     "sanitised_inner_products",
     "satisfying",
     "sum_steps",
+    "switching_key_bytes",
+    "switching_key_from_bytes",
+    "switching_key_to_bytes",
     "truncate",
+    "verify_key_file",
+    "write_key_file",
 ]
