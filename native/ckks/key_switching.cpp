@@ -11,13 +11,6 @@ using ring::Extent;
 using ring::Form;
 using ring::Polynomial;
 
-namespace {
-
-// Coefficients that are converted at a time: those of a digit's primes stay in the first cache.
-constexpr std::size_t kConversionBlock = 512;
-
-}  // namespace
-
 Decomposition::Decomposition(const Parameters& parameters, const Polynomial& x)
     : x_(x), rows_(x.limbs() + x.ring().special_limbs()) {
     const ring::Ring& ring = x.ring();
@@ -41,7 +34,7 @@ Decomposition::Decomposition(const Parameters& parameters, const Polynomial& x)
         std::copy(x.row(i), x.row(i) + n, coefficients.row(i));
         kernel.inverse_ntt(coefficients.row(i), ring.table(i));
     });
-    const std::size_t block = std::min(kConversionBlock, n);
+    const std::size_t block = std::min(ring::kConversionBlock, n);
     const std::size_t blocks = n / block;
     std::vector<const ring::BaseConversion*> conversions;
     for (const Digit& digit : digits_) {

@@ -67,9 +67,10 @@ SwitchingKey SwitchingKey::restore(const Parameters& parameters, std::uint64_t e
         const std::size_t digit = task / key.rows_;
         const std::size_t row = task % key.rows_;
         const std::size_t prime = row < limbs ? row : row - limbs + parameters.limbs();
-        ring::expand_uniform_row(*key.ring_, prime, seed, ring::Purpose::kSwitchingKey,
-                                 static_cast<std::uint32_t>(digit),
-                                 owned->data() + ((2 * digit + 1) * key.rows_ + row) * key.ring_->row_words());
+        ring::expand_uniform_row(
+            *key.ring_, prime, seed, ring::Purpose::kSwitchingKey,
+            static_cast<std::uint32_t>(digit),
+            owned->data() + ((2 * digit + 1) * key.rows_ + row) * key.ring_->row_words());
     });
     key.owned_ = std::move(owned);
     key.seed_ = seed;

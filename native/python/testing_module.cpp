@@ -44,7 +44,6 @@ Words pointwise(const std::string& kernel, const std::string& operation, const W
     const std::size_t n = a.size();
     if (b.size() != n || words.size() != n || n % 8 != 0) throw std::invalid_argument("sizes");
     if (operation == "add") k.add(words.data(), a.data(), b.data(), n, m);
-    if (operation == "add_constant") k.add_constant(words.data(), a.data(), b.data()[0], n, m);
     if (operation == "subtract") k.subtract(words.data(), a.data(), b.data(), n, m);
     if (operation == "multiply") k.multiply(words.data(), a.data(), b.data(), n, m);
     if (operation == "multiply_add") k.multiply_add(words.data(), a.data(), b.data(), n, m);

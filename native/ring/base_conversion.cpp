@@ -1,5 +1,7 @@
 #include "ring/base_conversion.hpp"
 
+#include <algorithm>
+#include <array>
 #include <stdexcept>
 
 #include "ring/ring.hpp"
@@ -12,6 +14,26 @@ BaseConversion::BaseConversion(const Ring& ring, std::vector<std::size_t> source
     for (const std::size_t source : sources_) sum += ring.modulus(source).value;
     if (sources_.empty() || sources_.size() > kMostCombined || sum > std::uint64_t{1} << 53) {
         throw std::invalid_argument("too many primes to convert from at once");
+    }
+    // With W_i the product of the primes after p_i: d_i = (x + (D - 1)/2 - sum of d_j W_j) / W_i.
+    digits_.resize(sources_.size());
+    for (std::size_t i = 0; i < sources_.size(); ++i) {
+        const Modulus& m = ring.modulus(sources_[i]);
+        std::vector<std::uint64_t> weights = {1};
+        for (std::size_t j = sources_.size(); j-- > i + 1;) {
+            const std::uint64_t prime = ring.modulus(sources_[j]).value % m.value;
+            weights.push_back(multiply_mod(weights.back(), prime, m));
+        }
+        const std::uint64_t inverse = inverse_mod(weights.back(), m);
+        weights.pop_back();
+        Digit& digit = digits_[i];
+        digit.factors.push_back(multiply_mod(inverse, m.two_52, m));
+        for (std::size_t j = weights.size(); j-- > 0;) {
+            const std::uint64_t factor = multiply_mod(weights[j], digit.factors[0], m);
+            digit.factors.push_back(reduce_once(m.value - factor, m.value));
+        }
+        // D is 0 modulo each source.
+        digit.offset = multiply_mod((m.value - 1) / 2, inverse, m);
     }
     for (std::size_t t = 0; t < targets_.size(); ++t) {
         const Modulus& m = ring.modulus(t);
@@ -32,15 +54,12 @@ BaseConversion::BaseConversion(const Ring& ring, std::vector<std::size_t> source
 }
 
 void BaseConversion::to_digits(std::span<std::uint64_t* const> rows, std::size_t n) const {
-    const Kernel& kernel = ring_.kernel();
+    std::array<const std::uint64_t*, kMostCombined> terms;
+    std::copy(rows.begin(), rows.end(), terms.begin());
     for (std::size_t i = sources_.size(); i-- > 0;) {
-        const Modulus& m = ring_.modulus(sources_[i]);
-        // (D - 1)/2 is -1/2 modulo each source.
-        kernel.add_constant(rows[i], rows[i], (m.value - 1) / 2, n, m);
-        for (std::size_t j = sources_.size(); j-- > i + 1;) {
-            const ShoupFactor& inverse = ring_.inverse(sources_[j], sources_[i]);
-            kernel.subtract_scale(rows[i], rows[i], rows[j], n, inverse.value, inverse.shoup, m);
-        }
+        const Digit& digit = digits_[i];
+        ring_.kernel().combine(rows[i], terms.data() + i, digit.factors.data(),
+                               digit.factors.size(), digit.offset, n, ring_.modulus(sources_[i]));
     }
 }
 

@@ -13,6 +13,10 @@ namespace strongroom::ring {
 
 class Ring;
 
+// Coefficients that are best converted at a time: the rows that they come from stay in the second
+// cache, and the rows that they go to are written in long runs.
+inline constexpr std::size_t kConversionBlock = 4096;
+
 // Let D be the product of the source primes p_0 ... p_(k-1), an odd number, and x known modulo
 // each. The centred remainder r of x, |r| < D / 2, is found through mixed-radix digits (Garner
 // 1959) of x + (D - 1)/2:
@@ -45,6 +49,11 @@ class BaseConversion {
     }
 
   private:
+    // What a digit is a combination of: its residue, then the digits after it.
+    struct Digit {
+        std::vector<std::uint64_t> factors;  // times 2^52
+        std::uint64_t offset = 0;
+    };
     struct Target {
         std::vector<std::uint64_t> factors;  // weight of each digit, times 2^52
         std::uint64_t offset = 0;            // -(D - 1)/2
@@ -54,6 +63,7 @@ class BaseConversion {
 
     const Ring& ring_;
     std::vector<std::size_t> sources_;
+    std::vector<Digit> digits_;
     std::vector<Target> targets_;
 };
 

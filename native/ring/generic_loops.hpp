@@ -84,11 +84,6 @@ inline std::size_t accept_generic(std::uint64_t* out, std::size_t room, const st
     return done;
 }
 
-inline void add_constant_generic(std::uint64_t* out, const std::uint64_t* a, std::uint64_t constant,
-                                 std::size_t n, const Modulus& m) {
-    for (std::size_t i = 0; i < n; ++i) out[i] = add_mod(a[i], constant, m);
-}
-
 // By the kernel's own sums of products and combinations.
 template <auto kSumProducts, auto kCombine>
 inline void multiply_key_generic(std::uint64_t* out_b, std::uint64_t* out_a,

@@ -35,8 +35,6 @@ struct Kernel {
 
     void (*add)(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b, std::size_t n,
                 const Modulus& m);
-    void (*add_constant)(std::uint64_t* out, const std::uint64_t* a, std::uint64_t constant,
-                         std::size_t n, const Modulus& m);
     void (*subtract)(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b,
                      std::size_t n, const Modulus& m);
     void (*multiply)(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b,

@@ -799,7 +799,6 @@ const Kernel kAvx512IfmaKernel = {
     .forward_ntt = forward_ntt,
     .inverse_ntt = inverse_ntt,
     .add = add,
-    .add_constant = add_constant_generic,
     .subtract = subtract,
     .multiply = multiply,
     .multiply_add = multiply_add,

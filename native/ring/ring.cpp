@@ -155,9 +155,6 @@ void Polynomial::truncate(std::size_t limbs) {
 
 namespace {
 
-// Coefficients that are converted at a time: those of all sources stay in the first cache.
-constexpr std::size_t kConversionBlock = 512;
-
 // If the rows that are converted from take no more than this, they stay in the second cache while
 // one row after the other is converted and transformed.
 constexpr std::size_t kCachedBytes = std::size_t{400} << 10;

@@ -91,9 +91,7 @@ class Polynomial {
     }
     const Modulus& modulus(std::size_t row) const { return ring_->modulus(prime(row)); }
     std::uint64_t* row(std::size_t i) { return words_.data() + i * ring_->row_words(); }
-    const std::uint64_t* row(std::size_t i) const {
-        return words_.data() + i * ring_->row_words();
-    }
+    const std::uint64_t* row(std::size_t i) const { return words_.data() + i * ring_->row_words(); }
 
     void to_values();
     void to_coefficients();

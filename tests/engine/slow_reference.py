@@ -99,13 +99,40 @@ def inverse_transform(values: Sequence[int], prime: int) -> Polynomial:
 
 
 def negacyclic_product(a: Sequence[int], b: Sequence[int]) -> Polynomial:
-    """a b modulo X^N + 1, over the integers."""
+    """a b modulo X^N + 1, over the integers. Schoolbook; of long polynomials as a product of two
+    numbers, their values at a power of two above twice all coefficients (Kronecker 1882)."""
     n = len(a)
+    if n > 128:
+        return _product_of_values(a, b)
     full = [0] * (2 * n)
     for i, x in enumerate(a):
         if x:
             for j, y in enumerate(b):
                 full[i + j] += x * y
+    return [full[i] - full[n + i] for i in range(n)]
+
+
+def _product_of_values(a: Sequence[int], b: Sequence[int]) -> Polynomial:
+    n = len(a)
+    largest = n * max(map(abs, a)) * max(map(abs, b))
+    size = largest.bit_length() // 8 + 1
+
+    def value(polynomial: Sequence[int]) -> int:
+        positive, negative = (
+            int.from_bytes(
+                b"".join(max(sign * int(x), 0).to_bytes(size, "little") for x in polynomial), "little"
+            )
+            for sign in (1, -1)
+        )
+        return positive - negative
+
+    # Half of the base is added to each coefficient of the product, which makes all positive.
+    half = 1 << (8 * size - 1)
+    offset = int.from_bytes(half.to_bytes(size, "little") * (2 * n), "little")
+    digits = (value(a) * value(b) + offset).to_bytes(2 * n * size + 1, "little")
+    full = [
+        int.from_bytes(digits[i * size : (i + 1) * size], "little") - half for i in range(2 * n)
+    ]
     return [full[i] - full[n + i] for i in range(n)]
 
 

@@ -117,14 +117,23 @@ def key_rows(key: SwitchingKey) -> NDArray[np.uint64]:
 
 
 def key_integers(key: SwitchingKey) -> list[tuple[list[int], list[int]]]:
-    """For each digit of a key (b, a), with coefficients in [0, Q P)."""
+    """For each digit of a key (b, a), with coefficients in [0, Q P).
+
+    In long rings the engine's own transform is undone, which test_kernels holds to the slow one.
+    """
     parameters = key.parameters
+    n = parameters.ring_degree
     primes = parameters.primes[: key.limbs] + parameters.special_primes
 
+    def coefficients(values: NDArray[np.uint64], prime: int) -> list[int]:
+        if n > 128:
+            words: list[int] = _native_testing.inverse_ntt("portable", values, prime).tolist()
+            return words
+        return inverse_transform(values.tolist(), prime)
+
     def polynomial(rows: NDArray[np.uint64]) -> list[int]:
-        values = rows[:, : parameters.ring_degree].tolist()
         return from_residues(
-            [inverse_transform(v, q) for v, q in zip(values, primes, strict=True)], primes
+            [coefficients(row[:n], q) for row, q in zip(rows, primes, strict=True)], primes
         )
 
     return [(polynomial(b), polynomial(a)) for b, a in key_rows(key)]

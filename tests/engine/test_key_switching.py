@@ -7,20 +7,18 @@ that they decrypt to something is the business of test_evaluator.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Callable
 from itertools import combinations
 
 import numpy as np
 import pytest
+from exact_evaluation import Exact, random_ciphertext
 from hypothesis import example, given
 from slow_reference import (
     Polynomial,
     automorphism,
     centred,
     divide,
-    modulo,
-    multiply_by_key,
     negacyclic_product,
     plus,
     split_into_digits,
@@ -29,7 +27,6 @@ from slow_reference import (
 )
 from small_rings import (
     ciphertext_of,
-    extreme_coefficients,
     integers,
     key_integers,
     key_rows,
@@ -44,7 +41,7 @@ from small_rings import (
 from strongroom import engine
 from strongroom.engine import (
     RELINEARISATION,
-    Ciphertext,
+    EvaluationKeys,
     Evaluator,
     Parameters,
     SecretKey,
@@ -69,76 +66,8 @@ def with_examples(test: Callable[..., None]) -> Callable[..., None]:
     return quickly(given(parameters=switching_rings(), seed=seeds)(test))
 
 
-def random_ciphertext(
-    parameters: Parameters, generator: np.random.Generator, limbs: int
-) -> Ciphertext:
-    c0, c1 = (extreme_coefficients(generator, parameters, limbs) for _ in range(2))
-    return ciphertext_of(parameters, c0, c1, limbs)
-
-
-@lru_cache(maxsize=16)
-def known(key: SwitchingKey) -> list[tuple[Polynomial, Polynomial]]:
-    return key_integers(key)
-
-
 def random_element(parameters: Parameters, generator: np.random.Generator) -> int:
     return int(generator.integers(1, parameters.ring_degree)) * 2 + 1
-
-
-class Reference:
-    """Operations on pairs of big-integer polynomials at one level."""
-
-    def __init__(self, parameters: Parameters, limbs: int) -> None:
-        self.primes = parameters.primes[:limbs]
-        self.special = parameters.special_primes
-        self.modulus = math.prod(self.primes)
-        self.product = math.prod(self.special)
-
-    def switched(
-        self, key: SwitchingKey, x: Polynomial, plus_b: Polynomial, plus_a: Polynomial, drop: int
-    ) -> tuple[Polynomial, Polynomial]:
-        """The sums for x plus P times two polynomials, divided by P and the last primes."""
-        sums = multiply_by_key(x, known(key), self.primes, self.special)
-        divisor = self.product * math.prod(self.primes[len(self.primes) - drop :])
-        b, a = (
-            divide(
-                modulo(plus(total, [self.product * c for c in term]), self.modulus * self.product),
-                divisor,
-                self.modulus * self.product,
-            )
-            for total, term in zip(sums, (plus_b, plus_a), strict=True)
-        )
-        return b, a
-
-    def turned(
-        self, key: SwitchingKey, ciphertext: Ciphertext
-    ) -> tuple[list[list[int]], list[list[int]]]:
-        """Residues of a ciphertext after the key's automorphism."""
-        c0, c1 = integers(ciphertext)
-        parts = self.switched(key, c1, c0, [0] * len(c0), 0)
-        b, a = (to_residues(automorphism(p, key.element), self.primes) for p in parts)
-        return b, a
-
-    def product_of(
-        self,
-        key: SwitchingKey,
-        pairs: Sequence[tuple[Ciphertext, Ciphertext]],
-        drop: int,
-        *,
-        times: int = 1,
-    ) -> tuple[list[list[int]], list[list[int]]]:
-        """Residues of the relinearised sum of products, each of them so many times."""
-        zero = [0] * key.parameters.ring_degree
-        d0, d1, d2 = zero, zero, zero
-        for left, right in pairs:
-            (a0, a1), (b0, b1) = integers(left), integers(right)
-            d0 = plus(d0, negacyclic_product(a0, b0))
-            d1 = plus(d1, plus(negacyclic_product(a0, b1), negacyclic_product(a1, b0)))
-            d2 = plus(d2, negacyclic_product(a1, b1))
-        d0, d1, d2 = (modulo([times * x for x in d], self.modulus) for d in (d0, d1, d2))
-        kept = self.primes[: len(self.primes) - drop]
-        b, a = (to_residues(p, kept) for p in self.switched(key, d2, d0, d1, drop))
-        return b, a
 
 
 def assert_is_key_of(key: SwitchingKey, secret: SecretKey) -> list[Polynomial]:
@@ -254,8 +183,9 @@ def test_automorphisms_are_those_of_big_integers(parameters: Parameters, seed: i
     evaluator = Evaluator(keys, threads=1)
     for level in range(1, limbs + 1):
         ciphertext = random_ciphertext(parameters, generator, level)
-        reference = Reference(parameters, level)
-        expected = [reference.turned(keys.key(e), ciphertext) for e in elements]
+        exact = Exact(parameters, level)
+        turned = (exact.turned(keys.key(e), integers(ciphertext)) for e in elements)
+        expected = [exact.residues(pair) for pair in turned]
         assert parts(evaluator.rotate(ciphertext, steps)) == expected[0]
         assert parts(evaluator.conjugate(ciphertext)) == expected[2]
         assert parts(evaluator.automorphism(ciphertext, elements[3])) == expected[3]
@@ -274,12 +204,12 @@ def test_products_are_those_of_big_integers(parameters: Parameters, seed: int) -
     evaluator = Evaluator(keys, threads=1)
     for level in range(1, limbs + 1):
         a, b, c = (random_ciphertext(parameters, generator, level) for _ in range(3))
-        reference = Reference(parameters, level)
+        exact = Exact(parameters, level)
         drop = int(generator.integers(0, level))
-        assert parts(evaluator.multiply(a, b)) == reference.product_of(key, [(a, b)], 0)
-        assert parts(evaluator.square(a, drop=drop)) == reference.product_of(key, [(a, a)], drop)
+        assert parts(evaluator.multiply(a, b)) == exact.product_of(key, [(a, b)], 0)
+        assert parts(evaluator.square(a, drop=drop)) == exact.product_of(key, [(a, a)], drop)
         pairs = [(a, b), (c, c), (b, b)]
-        expected = reference.product_of(key, pairs, drop)
+        expected = exact.product_of(key, pairs, drop)
         assert parts(evaluator.sum_of_products(pairs, drop=drop)) == expected
 
 
@@ -290,7 +220,7 @@ def test_products_of_factors_at_different_levels_are_at_the_lowest() -> None:
     evaluator = Evaluator(keys, threads=1)
     a, b, c = (random_ciphertext(MANY_DIGITS, generator, level) for level in (3, 7, 4))
     low = [engine.truncate(x, 3) for x in (a, b, c)]
-    expected = Reference(MANY_DIGITS, 3).product_of(key, [(low[0], low[1]), (low[2], low[2])], 1)
+    expected = Exact(MANY_DIGITS, 3).product_of(key, [(low[0], low[1]), (low[2], low[2])], 1)
     assert parts(evaluator.sum_of_products([(a, b), (c, c)], drop=1)) == expected
 
 
@@ -305,7 +235,7 @@ def test_sums_of_thousands_of_products_do_not_overflow(kernel: str) -> None:
     constant = ciphertext_of(parameters, [largest[0]] + [0] * 15, [largest[0]] + [0] * 15)
     for factor in (extreme, constant):
         total = Evaluator(keys, threads=1).sum_of_products([(factor, factor)] * count)
-        expected = Reference(parameters, 2).product_of(
+        expected = Exact(parameters, 2).product_of(
             keys.key(RELINEARISATION), [(factor, factor)], 0, times=count
         )
         assert parts(total) == expected
@@ -328,3 +258,34 @@ def test_rescaling_rounds_both_parts_in_either_form(parameters: Parameters, seed
             )
             assert parts(evaluator.rescale(ciphertext, drop)) == expected
             assert parts(evaluator.rescale(in_values, drop)) == expected
+
+
+def test_results_are_exact_in_rings_of_several_blocks() -> None:
+    parameters = switching_parameters(2048, (50, 33, 40), (50, 24))
+    generator = np.random.default_rng(0)
+    keys = SecretKey.generate(parameters).evaluation_keys([RELINEARISATION, 5])
+    evaluator = Evaluator(keys, threads=1)
+    a, b = (random_ciphertext(parameters, generator, 3) for _ in range(2))
+    exact = Exact(parameters, 3)
+    assert parts(evaluator.automorphism(a, 5)) == exact.residues(
+        exact.turned(keys.key(5), integers(a))
+    )
+    product = exact.product_of(keys.key(RELINEARISATION), [(a, b)], 1)
+    assert parts(evaluator.multiply(a, b, drop=1)) == product
+
+
+@pytest.mark.parametrize(("ring_degree", "drop"), [(1024, 3), (2**13, 1), (2**13, 7), (2**14, 4)])
+def test_rescaling_is_exact_however_much_memory_the_dropped_primes_take(
+    ring_degree: int, drop: int
+) -> None:
+    parameters = switching_parameters(ring_degree, (50, *(50, 24, 33, 24, 46, 24, 40)[:drop]), ())
+    ciphertext = random_ciphertext(parameters, np.random.default_rng(0), drop + 1)
+    primes = parameters.primes
+    expected = tuple(
+        to_residues(divide(part, math.prod(primes[1:]), math.prod(primes)), primes[:1])
+        for part in integers(ciphertext)
+    )
+    evaluator = Evaluator(EvaluationKeys(parameters, {}), threads=1)
+    in_values = evaluator.linear_combination([ciphertext], [1], ciphertext.scale)
+    assert parts(evaluator.rescale(ciphertext, drop)) == expected
+    assert parts(evaluator.rescale(in_values, drop)) == expected

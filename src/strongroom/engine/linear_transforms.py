@@ -241,11 +241,13 @@ def _turned(parameters: Parameters, diagonals: Mapping[int, Vector]) -> dict[int
 
 def _in_order(plan: StepPlan, diagonals: Mapping[int, Vector]) -> list[Vector | None]:
     """Diagonals turned back by their giant steps, in the plan's order."""
-    in_plan = {giant + baby for giant in plan.giants for baby in plan.babies}
-    if not set(diagonals) <= in_plan:
-        raise ValueError("a plan without all rotations of the linear map")
-    return [
-        np.roll(diagonals[giant + baby], giant) if giant + baby in diagonals else None
+    left = dict(diagonals)
+    # Each diagonal once, even in a plan that reaches its rotation in several ways.
+    ordered = [
+        np.roll(left.pop(giant + baby), giant) if giant + baby in left else None
         for giant in plan.giants
         for baby in plan.babies
     ]
+    if left:
+        raise ValueError("a plan without all rotations of the linear map")
+    return ordered

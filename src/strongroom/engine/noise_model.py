@@ -12,7 +12,9 @@ rescaling after it. Tests hold measured noise against each of them.
 
 Noise is a sum of independent sources, and an estimate keeps the deviation of each. So where a
 ciphertext meets itself again, in x x, x x^2 or x + f(x), deviations add, and where it doesn't,
-variances do. Two ciphertexts that were encrypted apart need two estimates.
+variances do. Two ciphertexts that were encrypted apart need two estimates. Rotated, a source is
+another one, but for the same rotation of the same source. Linear maps and sums over slots make one
+new source of all that they mix.
 
 Magnitudes of messages are the caller's: with the largest absolute value of any slot the estimate is
 of the worst slot, with the root mean square it is of the average slot.
@@ -27,6 +29,7 @@ from fractions import Fraction
 from typing import Final
 
 from strongroom.engine.digits import digit_primes
+from strongroom.engine.galois import conjugation_element, rotation_element
 from strongroom.engine.parameters import Parameters
 
 ERROR_DEVIATION: Final = 3.2
@@ -42,13 +45,21 @@ An error times a secret is, in a slot, the product of two complex normals: beyon
 2 t K_1(2 t), not exp(-t^2). All slots of 2^17 coefficients keep the bound but for 2^-27.
 """
 
-_DOUBLE_ROUNDING: Final = 2.0**-53
+_BUTTERFLY_ROUNDING: Final = 2.0**-53 * 2 / 3
+"""Relative error of a stage of the embedding in doubles; errors of stages add as variances."""
 
 
+@dataclass(frozen=True, slots=True)
 class NoiseSource:
-    """Something random that happened once. Sources are told apart by identity."""
+    """Something random that happened once, and the automorphism that it has been through.
 
-    __slots__ = ()
+    Attributes:
+        event: told apart by identity.
+        element: a Galois element.
+    """
+
+    event: object = field(default_factory=object)
+    element: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,7 +140,7 @@ class NoiseEstimate:
 def encoding_deviation(ring_degree: int, magnitude: float, scale: Fraction) -> float:
     """Of encoding slots: rounding to integers, and the doubles that it is computed in."""
     coefficient = magnitude * float(scale) / math.sqrt(ring_degree)
-    doubles = _DOUBLE_ROUNDING * math.sqrt(math.log2(ring_degree)) * coefficient
+    doubles = _BUTTERFLY_ROUNDING * math.sqrt(math.log2(ring_degree)) * coefficient
     return math.hypot(math.sqrt(1.0 / 12.0), doubles)
 
 
@@ -242,6 +253,8 @@ def sum_of_products(
     if not pairs:
         raise ValueError("a sum of products has at least one")
     products = [product(a, b) for a, b in pairs]
+    if any(term.scale != products[0].scale for term in products):
+        raise ValueError("a sum needs equal scales")
     total = linear_combination(products, [1] * len(products), products[0].scale)
     return rescale(switched(total), drop, always=True)
 
@@ -274,21 +287,42 @@ def truncate(a: NoiseEstimate, limbs: int) -> NoiseEstimate:
 # Automorphisms
 
 
-def automorphism(a: NoiseEstimate) -> NoiseEstimate:
-    """A rotation or conjugation, hoisted or not. Moved to other slots, the noise is independent of
-    what it was."""
-    return rescale(switched(_moved(a)), 0, always=True)
+def rotate(a: NoiseEstimate, steps: int) -> NoiseEstimate:
+    """Slots rotated, hoisted or not."""
+    return automorphism(a, rotation_element(a.parameters, steps))
+
+
+def conjugate(a: NoiseEstimate) -> NoiseEstimate:
+    """Every slot conjugated."""
+    return automorphism(a, conjugation_element(a.parameters))
+
+
+def automorphism(a: NoiseEstimate, element: int) -> NoiseEstimate:
+    """X -> X^element."""
+    if element == 1:
+        return a
+    order = 2 * a.parameters.ring_degree
+    turned = {
+        NoiseSource(source.event, source.element * element % order): deviation
+        for source, deviation in a.deviations.items()
+    }
+    return rescale(switched(replace(a, deviations=turned)), 0, always=True)
 
 
 def sum_slots(a: NoiseEstimate, count: int) -> NoiseEstimate:
-    """As `Evaluator.sum_slots`, by doubling."""
+    """As `Evaluator.sum_slots`, by doubling: of distinct slots, whose noise is independent."""
     if count < 1:
         raise ValueError("a sum has at least one term")
+
+    def elsewhere(x: NoiseEstimate) -> NoiseEstimate:
+        moved = replace(x, deviations={NoiseSource(): x.deviation})
+        return rescale(switched(moved), 0, always=True)
+
     result = a
     for bit in bin(count)[3:]:
-        result = add(result, automorphism(result))
+        result = add(result, elsewhere(result))
         if bit == "1":
-            result = add(automorphism(result), a)
+            result = add(elsewhere(result), a)
     return result
 
 
@@ -302,9 +336,7 @@ def switched(a: NoiseEstimate) -> NoiseEstimate:
 
 def product(a: NoiseEstimate, b: NoiseEstimate) -> NoiseEstimate:
     """(m_a + e_a)(m_b + e_b) = m_a m_b + m_a e_b + m_b e_a + e_a e_b, slot by slot: a product with
-    a plaintext, or of ciphertexts before relinearisation."""
-    if a.limbs != b.limbs:
-        raise ValueError("a product needs equal levels")
+    a plaintext, or of ciphertexts before relinearisation; at the lower level."""
     message_a = a.magnitude * float(a.scale)
     message_b = b.magnitude * float(b.scale)
     deviations: dict[NoiseSource, float] = {}
@@ -316,6 +348,7 @@ def product(a: NoiseEstimate, b: NoiseEstimate) -> NoiseEstimate:
     deviations[NoiseSource()] = math.sqrt(a.parameters.ring_degree) * both
     return replace(
         a,
+        limbs=min(a.limbs, b.limbs),
         scale=a.scale * b.scale,
         magnitude=a.magnitude * b.magnitude,
         deviations=deviations,
@@ -326,11 +359,6 @@ def product(a: NoiseEstimate, b: NoiseEstimate) -> NoiseEstimate:
 def _noisier(a: NoiseEstimate, deviation: float) -> NoiseEstimate:
     """With a source of its own."""
     return replace(a, deviations={**a.deviations, NoiseSource(): deviation})
-
-
-def _moved(a: NoiseEstimate) -> NoiseEstimate:
-    """With all noise as one new source."""
-    return replace(a, deviations={NoiseSource(): a.deviation})
 
 
 def _accumulate(

@@ -16,7 +16,6 @@ from strongroom.engine.matrix_products import MatrixLayout
 from strongroom.engine.noise_model import (
     NoiseEstimate,
     NoiseSource,
-    automorphism,
     product,
     rescale,
     second_part_deviation,
@@ -49,24 +48,31 @@ def transform(
     Raises:
         ValueError: no diagonals, a rotation that is not in the plan, unequal scales, a lower level.
     """
-    steps = {(i, j): i + j for i in plan.giants for j in plan.babies if i + j in diagonals}
+    # By rotation, where the plan has it first.
+    steps: dict[int, tuple[int, int]] = {}
+    for giant in plan.giants:
+        for baby in plan.babies:
+            steps.setdefault(giant + baby, (giant, baby))
     scales = {diagonal.scale for diagonal in diagonals.values()}
-    if set(steps.values()) != set(diagonals) or len(scales) != 1:
+    if not steps.keys() >= diagonals.keys() or len(scales) != 1:
         raise ValueError("a linear map has diagonals of one scale, all of them in its plan")
-    turned = automorphism(x) if encrypted else switched(x)
     switch = switching_deviation(x.parameters, x.limbs)
+    turned = switched(x)
+    if encrypted:
+        turned = rescale(turned, 0, always=True)
     in_place: Mapping[NoiseSource, float] = {}
     elsewhere: list[float] = []
     magnitude = bias = 0.0
-    for (giant, baby), rotation in steps.items():
-        term = product(turned if baby else x, truncate(diagonals[rotation], x.limbs))
+    for rotation, diagonal in diagonals.items():
+        giant, baby = steps[rotation]
+        term = product(turned if baby else x, truncate(diagonal, x.limbs))
         magnitude += term.magnitude
         bias += term.bias
         if giant or baby:
             elsewhere.append(term.deviation)
         else:
             in_place = term.deviations
-    for giant in {giant for giant, _ in steps}:
+    for giant in {steps[rotation][0] for rotation in diagonals}:
         if encrypted:
             elsewhere.append(switch)
         if giant:
