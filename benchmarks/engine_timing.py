@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-LEAST_TURN_SECONDS = 0.004
+LEAST_TURN_SECONDS = 0.02
 """Quick operations are repeated for as long before the other side's turn, so that neither runs
 only on caches that the other has just filled."""
 

@@ -92,8 +92,7 @@ std::vector<const std::uint64_t*> coefficient_rows(const Polynomial& polynomial,
     }
     room = Polynomial::unset(polynomial.ring_pointer(), rows.size(), Form::kCoefficients);
     ring::parallel_for(rows.size(), [&](std::size_t i) {
-        std::copy_n(polynomial.row(i), ring.degree(), room.row(i));
-        ring.kernel().inverse_ntt(room.row(i), ring.table(i));
+        ring.kernel().inverse_ntt(room.row(i), polynomial.row(i), ring.table(i));
         rows[i] = room.row(i);
     });
     return rows;

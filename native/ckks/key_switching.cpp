@@ -31,8 +31,7 @@ Decomposition::Decomposition(const Parameters& parameters, const Polynomial& x)
     }
     Polynomial coefficients = Polynomial::unset(x.ring_pointer(), limbs, Form::kCoefficients);
     ring::parallel_for(limbs, [&](std::size_t i) {
-        std::copy(x.row(i), x.row(i) + n, coefficients.row(i));
-        kernel.inverse_ntt(coefficients.row(i), ring.table(i));
+        kernel.inverse_ntt(coefficients.row(i), x.row(i), ring.table(i));
     });
     const std::size_t block = std::min(ring::kConversionBlock, n);
     const std::size_t blocks = n / block;

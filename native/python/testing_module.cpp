@@ -32,7 +32,15 @@ Words transform(const std::string& kernel, const WordsView& x, std::uint64_t pri
     const ring::NttTable table(x.size(), prime);
     const ring::Kernel& k = ring::kernel_by_name(kernel);
     std::vector<std::uint64_t> words = copy_of(x);
-    (inverse ? k.inverse_ntt : k.forward_ntt)(words.data(), table);
+    if (inverse) {
+        // Elsewhere and in place.
+        std::vector<std::uint64_t> other(words.size());
+        k.inverse_ntt(other.data(), words.data(), table);
+        k.inverse_ntt(words.data(), words.data(), table);
+        if (words != other) throw std::logic_error("transforms in place and elsewhere differ");
+    } else {
+        k.forward_ntt(words.data(), table);
+    }
     return to_array(std::move(words));
 }
 

@@ -29,9 +29,9 @@ struct KeyProducts {
 struct Kernel {
     std::string_view name;
 
-    // In place, natural to bit-reversed order and back.
+    // In place, natural to bit-reversed order; and back.
     void (*forward_ntt)(std::uint64_t* x, const NttTable& table);
-    void (*inverse_ntt)(std::uint64_t* x, const NttTable& table);
+    void (*inverse_ntt)(std::uint64_t* out, const std::uint64_t* in, const NttTable& table);
 
     void (*add)(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b, std::size_t n,
                 const Modulus& m);

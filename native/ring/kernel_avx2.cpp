@@ -1,4 +1,5 @@
 // The AVX2 kernel: four lanes of doubles and their fused multiply-add.
+#include <algorithm>
 #include <array>
 #include <iterator>
 
@@ -18,10 +19,11 @@ void forward_ntt(std::uint64_t* x, const NttTable& table) {
                                      : forward_transform<false>(x, table);
 }
 
-void inverse_ntt(std::uint64_t* x, const NttTable& table) {
-    if (table.degree < kSmallestVectorDegree) return kPortableKernel.inverse_ntt(x, table);
-    table.modulus.value < kLazyBound ? inverse_transform<true>(x, table)
-                                     : inverse_transform<false>(x, table);
+void inverse_ntt(std::uint64_t* out, const std::uint64_t* in, const NttTable& table) {
+    if (table.degree < kSmallestVectorDegree) return kPortableKernel.inverse_ntt(out, in, table);
+    if (out != in) std::copy_n(in, table.degree, out);
+    table.modulus.value < kLazyBound ? inverse_transform<true>(out, table)
+                                     : inverse_transform<false>(out, table);
 }
 
 void add(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b, std::size_t n,

@@ -382,10 +382,18 @@ inline Pairs inverse_first_stages(const std::uint64_t* x, std::size_t i, const L
     return v;
 }
 
-template <bool kLazy>
+// The last pass divides by N, too: sums by a factor of their own, differences by their root's.
+template <bool kLazy, bool kLast>
 void inverse_pass(std::uint64_t* x, std::size_t length, std::size_t r, std::size_t blocks,
                   const NttTable& table) {
     const Constants c(table.modulus);
+    const Root by_degree(broadcast(table.inverse_degree), broadcast(table.inverse_degree_shoup));
+    const Root last(broadcast(table.last_inverse_root), broadcast(table.last_inverse_root_shoup));
+    const Vector four_q = _mm512_add_epi64(c.two_q, c.two_q);
+    const Vector eight_q = _mm512_add_epi64(four_q, four_q);
+    const auto finished = [&](Vector y, const Root& root) {
+        return reduce_once(multiply_lazy(y, root.w, root.w52, c), c.q);
+    };
     const Root one(broadcast(1), broadcast(table.modulus.word_barrett << 12));
     const std::uint64_t* roots = table.inverse_roots.data();
     const std::uint64_t* shoup = table.inverse_roots_shoup.data();
@@ -399,11 +407,29 @@ void inverse_pass(std::uint64_t* x, std::size_t length, std::size_t r, std::size
             Vector b = load(x + quarter + j);
             Vector d = load(x + 2 * quarter + j);
             Vector e = load(x + 3 * quarter + j);
-            inverse_two_stages<kLazy>(a, b, d, e, w1, w2, w3, one, c);
-            store(x + j, a);
-            store(x + quarter + j, b);
-            store(x + 2 * quarter + j, d);
-            store(x + 3 * quarter + j, e);
+            if constexpr (kLast) {
+                // Sums are below 8q if lazy; if not, below 4q, and reduced.
+                const Vector below = kLazy ? four_q : c.two_q;
+                inverse_butterfly<kLazy>(a, b, w2, below, c);
+                inverse_butterfly<kLazy>(d, e, w3, below, c);
+                if constexpr (!kLazy) {
+                    a = reduce_once(a, c.two_q);
+                    d = reduce_once(d, c.two_q);
+                }
+                const Vector bound = kLazy ? eight_q : c.two_q;
+                const Vector upper = _mm512_sub_epi64(_mm512_add_epi64(a, bound), d);
+                const Vector lower = _mm512_sub_epi64(_mm512_add_epi64(b, c.two_q), e);
+                store(x + j, finished(_mm512_add_epi64(a, d), by_degree));
+                store(x + quarter + j, finished(_mm512_add_epi64(b, e), by_degree));
+                store(x + 2 * quarter + j, finished(upper, last));
+                store(x + 3 * quarter + j, finished(lower, last));
+            } else {
+                inverse_two_stages<kLazy>(a, b, d, e, w1, w2, w3, one, c);
+                store(x + j, a);
+                store(x + quarter + j, b);
+                store(x + 2 * quarter + j, d);
+                store(x + 3 * quarter + j, e);
+            }
         }
     }
 }
@@ -411,7 +437,8 @@ void inverse_pass(std::uint64_t* x, std::size_t length, std::size_t r, std::size
 // All stages of a block of `length` values with root `r`, up to and with the one that joins its
 // halves.
 template <bool kLazy>
-void inverse_block(std::uint64_t* x, std::size_t length, std::size_t r, const NttTable& table) {
+void inverse_block(std::uint64_t* x, const std::uint64_t* in, std::size_t length, std::size_t r,
+                   const NttTable& table) {
     const Constants c(table.modulus);
     const Shuffles s;
     const Root one(broadcast(1), broadcast(table.modulus.word_barrett << 12));
@@ -425,8 +452,8 @@ void inverse_block(std::uint64_t* x, std::size_t length, std::size_t r, const Nt
     const LastRoots first{roots, shoup, n};
     std::size_t i = (root - n / part) * (part / 16);
     std::uint64_t* y = x;
-    for (const std::uint64_t* end = x + length; y < end; y += 32, i += 2) {
-        Pairs v = inverse_first_stages<kLazy>(y, i, first, s, one, c);
+    for (const std::uint64_t* end = x + length; y < end; y += 32, in += 32, i += 2) {
+        Pairs v = inverse_first_stages<kLazy>(in, i, first, s, one, c);
         if (part == 32) {
             inverse_two_stages<kLazy>(v.a0, v.b0, v.a1, v.b1, Root(roots, shoup, root),
                                       Root(roots, shoup, 2 * root),
@@ -444,34 +471,39 @@ void inverse_block(std::uint64_t* x, std::size_t length, std::size_t r, const Nt
     }
     while (part < length) {
         part *= 4;
-        inverse_pass<kLazy>(x, part, r * (length / part), length / part, table);
+        const std::size_t root_of_part = r * (length / part);
+        if (root_of_part == 1) {
+            inverse_pass<kLazy, true>(x, part, 1, 1, table);
+        } else {
+            inverse_pass<kLazy, false>(x, part, root_of_part, length / part, table);
+        }
     }
 }
 
 template <bool kLazy>
-void inverse_transform(std::uint64_t* x, const NttTable& table) {
-    const Constants c(table.modulus);
+void inverse_transform(std::uint64_t* x, const std::uint64_t* in, const NttTable& table) {
     const std::size_t n = table.degree;
     std::size_t length = n;
     while (length > kCachedBlock) length /= 4;
     for (std::size_t block = 0; block < n / length; ++block) {
-        inverse_block<kLazy>(x + block * length, length, n / length + block, table);
+        inverse_block<kLazy>(x + block * length, in + block * length, length, n / length + block,
+                             table);
     }
     while (length < n) {
         length *= 4;
-        inverse_pass<kLazy>(x, length, n / length, n / length, table);
-    }
-    const Vector w = broadcast(table.inverse_degree);
-    const Vector w52 = broadcast(table.inverse_degree_shoup >> 12);
-    for (std::size_t j = 0; j < n; j += 8) {
-        store(x + j, reduce_once(multiply_lazy(load(x + j), w, w52, c), c.q));
+        if (length == n) {
+            inverse_pass<kLazy, true>(x, length, 1, 1, table);
+        } else {
+            inverse_pass<kLazy, false>(x, length, n / length, n / length, table);
+        }
     }
 }
 
-void inverse_ntt(std::uint64_t* x, const NttTable& table) {
-    if (table.degree < 32) return kPortableKernel.inverse_ntt(x, table);
-    table.modulus.value < kLazyBound ? inverse_transform<true>(x, table)
-                                     : inverse_transform<false>(x, table);
+void inverse_ntt(std::uint64_t* out, const std::uint64_t* in, const NttTable& table) {
+    // The last pass divides by N, and below 64 values there is none.
+    if (table.degree < 64) return kPortableKernel.inverse_ntt(out, in, table);
+    table.modulus.value < kLazyBound ? inverse_transform<true>(out, in, table)
+                                     : inverse_transform<false>(out, in, table);
 }
 
 void add(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b, std::size_t n,

@@ -1,4 +1,5 @@
 // The portable kernel: 128-bit products, no instruction set assumed.
+#include <algorithm>
 #include <bit>
 #include <vector>
 
@@ -108,7 +109,8 @@ void inverse_two_stages(std::uint64_t* x, std::size_t length, const Root& w1, co
     }
 }
 
-void inverse_ntt(std::uint64_t* x, const NttTable& table) {
+void inverse_ntt(std::uint64_t* x, const std::uint64_t* in, const NttTable& table) {
+    if (x != in) std::copy_n(in, table.degree, x);
     const Modulus& m = table.modulus;
     const Roots roots{table.inverse_roots, table.inverse_roots_shoup, m.value};
     const Root one = root_of(1, m);

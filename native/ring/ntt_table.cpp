@@ -42,6 +42,8 @@ NttTable::NttTable(std::size_t n, std::uint64_t q) : degree(n) {
     fill_powers(inverse_roots, inverse_roots_shoup, n, inverse_mod(root, modulus), modulus);
     inverse_degree = inverse_mod(n, modulus);
     inverse_degree_shoup = shoup_constant(inverse_degree, modulus);
+    last_inverse_root = multiply_mod(inverse_roots[1], inverse_degree, modulus);
+    last_inverse_root_shoup = shoup_constant(last_inverse_root, modulus);
 }
 
 }  // namespace strongroom::ring

@@ -18,6 +18,8 @@ struct NttTable {
     std::vector<std::uint64_t> roots, roots_shoup;
     std::vector<std::uint64_t> inverse_roots, inverse_roots_shoup;
     std::uint64_t inverse_degree = 0, inverse_degree_shoup = 0;
+    // The root of the last inverse stage, divided by N.
+    std::uint64_t last_inverse_root = 0, last_inverse_root_shoup = 0;
 
     // degree: a power of two, at least 8; q: a prime below 2^50, 1 modulo twice the degree.
     // Throws std::invalid_argument otherwise.

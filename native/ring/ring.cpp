@@ -67,7 +67,7 @@ void Polynomial::to_values() {
 void Polynomial::to_coefficients() {
     if (form_ == Form::kCoefficients) return;
     parallel_for(rows(), [&](std::size_t i) {
-        ring_->kernel().inverse_ntt(row(i), ring_->table(prime(i)));
+        ring_->kernel().inverse_ntt(row(i), row(i), ring_->table(prime(i)));
     });
     form_ = Form::kCoefficients;
 }
@@ -188,8 +188,12 @@ std::vector<Polynomial> divide_and_round(std::span<const Polynomial* const> poly
     parallel_for(polynomials.size() * dropped, [&](std::size_t task) {
         const std::size_t row = limbs + task % dropped;
         const std::uint64_t* x = polynomials[task / dropped]->row(row);
-        std::copy(x, x + n, digits.data() + task * stride);
-        if (values) kernel.inverse_ntt(digits.data() + task * stride, ring.table(first.prime(row)));
+        std::uint64_t* out = digits.data() + task * stride;
+        if (values) {
+            kernel.inverse_ntt(out, x, ring.table(first.prime(row)));
+        } else {
+            std::copy_n(x, n, out);
+        }
     });
     std::vector<Polynomial> results;
     for (std::size_t i = 0; i < polynomials.size(); ++i) {

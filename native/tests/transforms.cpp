@@ -41,7 +41,7 @@ void products_are_negacyclic(const ring::Kernel& kernel, std::size_t n, std::uin
             kernel.forward_ntt(y.data(), table);
             for (std::size_t i = 0; i < n; ++i) CHECK(x[i] < q && y[i] < q);
             kernel.multiply(x.data(), x.data(), y.data(), n, table.modulus);
-            kernel.inverse_ntt(x.data(), table);
+            kernel.inverse_ntt(x.data(), x.data(), table);
             CHECK(x == negacyclic(a, b, q));
         }
     }
@@ -54,15 +54,15 @@ void kernels_agree(std::size_t n, std::uint64_t q) {
         Words forward = x;
         Words inverse = x;
         ring::kPortableKernel.forward_ntt(forward.data(), table);
-        ring::kPortableKernel.inverse_ntt(inverse.data(), table);
+        ring::kPortableKernel.inverse_ntt(inverse.data(), inverse.data(), table);
         for (const auto name : ring::available_kernels()) {
             const ring::Kernel& kernel = ring::kernel_by_name(name);
             Words y = x;
             kernel.forward_ntt(y.data(), table);
             CHECK(y == forward);
-            kernel.inverse_ntt(y.data(), table);
+            kernel.inverse_ntt(y.data(), y.data(), table);
             CHECK(y == x);
-            kernel.inverse_ntt(y.data(), table);
+            kernel.inverse_ntt(y.data(), y.data(), table);
             CHECK(y == inverse);
         }
     }

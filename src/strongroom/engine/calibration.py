@@ -1,0 +1,170 @@
+"""The self-measurement behind the cost model: about two seconds.
+
+For each ring degree from 2^12 to 2^16 there are parameters, a key pair and three evaluation keys.
+Whole operations are timed, at a high level and at a low one: each once to warm up, then for three
+milliseconds and twice at least, of which the fastest counts, since whatever else a machine does
+makes things slower only. From their counted work (`operation_work`) and their times, the times of
+rows are the least-squares solution in relative errors that is nowhere negative. Most of the time
+goes into the largest ring, and half of it into making keys.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from functools import partial
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strongroom.engine import operation_work as work
+from strongroom.engine.cost_model import KINDS, CostModel, RowTimes
+from strongroom.engine.encoding import decode, encode_slots
+from strongroom.engine.evaluator import Evaluator, available_threads
+from strongroom.engine.galois import RELINEARISATION, rotation_element
+from strongroom.engine.keys import SecretKey
+from strongroom.engine.operation_work import Work
+from strongroom.engine.parameters import Parameters
+
+# All are 1 modulo 2^18: of the right form for every ring degree.
+_PRIMES_OF_45_BITS: Final = tuple(
+    (2**27 - k) * 2**18 + 1
+    for k in (26, 83, 103, 125, 160, 164, 196, 206, 211, 218, 248, 251, 271, 284)
+)
+_PRIMES_OF_35_BITS: Final = tuple((2**17 - k) * 2**18 + 1 for k in (2, 10, 14))
+_PRIME_OF_50_BITS: Final = (2**32 - 18) * 2**18 + 1
+
+_CHAINS: Final = {12: (2, 1), 13: (3, 1), 14: (6, 3), 15: (10, 4), 16: (10, 4)}
+"""Numbers of data and special primes by log2 of the ring degree, within the security table."""
+
+_PARALLEL_LOG_DEGREE: Final = 14
+"""Where two threads are compared with one."""
+
+_SCALE: Final = Fraction(2) ** 30
+_LEAST_SECONDS: Final = 0.003
+_LEAST_RUNS: Final = 2
+
+Array = NDArray[np.float64]
+
+
+def measure(kernel: str) -> CostModel:
+    """Measure a kernel on this machine, now."""
+    rows: dict[int, RowTimes] = {}
+    gain = 1.0
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        for log_degree in _CHAINS:
+            ring = _Ring(log_degree, kernel)
+            samples = [(counted, microseconds(run)) for counted, run in ring.operations()]
+            rows[2**log_degree] = row_times(samples)
+            if log_degree == _PARALLEL_LOG_DEGREE:
+                gain = ring.parallel_gain()
+    finally:
+        if collecting:
+            gc.enable()
+    return CostModel(ring.parameters.kernel, rows, gain)
+
+
+class _Ring:
+    """A ring degree's parameters, keys and ciphertexts."""
+
+    def __init__(self, log_degree: int, kernel: str) -> None:
+        data, special = _CHAINS[log_degree]
+        primes = _PRIMES_OF_35_BITS if log_degree == 12 else _PRIMES_OF_45_BITS
+        degree = 2**log_degree
+        # Special primes are the largest, so that digits have as many primes as there are.
+        self.parameters = parameters = Parameters(
+            degree, primes[special : special + data], primes[:special], kernel=kernel
+        )
+        self.wide = Parameters(degree, (_PRIME_OF_50_BITS,), kernel=kernel)
+        self.secret = SecretKey.generate(parameters)
+        self.public = self.secret.public_key(parameters.limbs)
+        rotations = [rotation_element(parameters, steps) for steps in (1, 2)]
+        self.keys = self.secret.evaluation_keys([RELINEARISATION, *rotations])
+        self.evaluator = Evaluator(self.keys, threads=1)
+        self.values = np.random.default_rng(0).uniform(-1.0, 1.0, degree // 2)
+
+    def operations(self) -> Iterator[tuple[Work, Callable[[], object]]]:
+        """What is timed, and its work."""
+        p, e = self.parameters, self.evaluator
+        for limbs in (p.limbs, max(2, p.limbs // 3)):
+            x = encode_slots(p, self.values, _SCALE, limbs, transformed=True)
+            c = self.secret.encrypt(x)
+            d = e.add(c, c)
+            yield work.rotate(p, limbs), partial(e.rotate, c, 1)
+            yield work.rotate_many(p, limbs, 2), partial(e.rotate_many, c, [1, 2])
+            yield work.multiply(p, limbs), partial(e.multiply, c, d)
+            yield work.rescale(p, limbs, 1), partial(e.rescale, c, 1)
+            yield work.multiply_plain(p, limbs), partial(e.multiply_plain, c, x)
+            yield work.linear_combination(p, limbs, 2), partial(e.add, c, d)
+            yield work.encode(p, limbs), self._encoding(p, limbs)
+            yield work.decode(p, limbs), partial(decode, x)
+            yield work.encrypt(p, limbs), partial(self.secret.encrypt, x)
+            yield work.encrypt_public(p, limbs), partial(self.public.encrypt, x)
+            yield work.decrypt(limbs), partial(self.secret.decrypt_raw_do_not_publish, c)
+        yield work.encode(self.wide, 1), self._encoding(self.wide, 1)
+
+    def parallel_gain(self) -> float:
+        """How many times faster two threads rotate than one; 1 on one processor."""
+        if available_threads() < 2:
+            return 1.0
+        limbs = self.parameters.limbs
+        x = encode_slots(self.parameters, self.values, _SCALE, limbs, transformed=True)
+        c = self.secret.encrypt(x)
+        both = Evaluator(self.keys, threads=2)
+        alone = microseconds(partial(self.evaluator.rotate, c, 1))
+        return min(2.0, max(1.0, alone / microseconds(partial(both.rotate, c, 1))))
+
+    def _encoding(self, parameters: Parameters, limbs: int) -> Callable[[], object]:
+        return partial(encode_slots, parameters, self.values, _SCALE, limbs, transformed=True)
+
+
+def microseconds(operation: Callable[[], object]) -> float:
+    """The fastest of some runs."""
+    operation()
+    best, spent, runs = float("inf"), 0.0, 0
+    while runs < _LEAST_RUNS or spent < _LEAST_SECONDS:
+        start = time.perf_counter()
+        operation()
+        seconds = time.perf_counter() - start
+        best, spent, runs = min(best, seconds), spent + seconds, runs + 1
+    return 1e6 * best
+
+
+def row_times(samples: list[tuple[Work, float]]) -> RowTimes:
+    """The times of rows that explain some operations' microseconds best."""
+    counts = np.array([[getattr(counted, kind) for kind in KINDS] for counted, _ in samples])
+    times = np.array([time for _, time in samples])
+    return RowTimes(*map(float, nonnegative_solution(counts / times[:, None], np.ones(len(times)))))
+
+
+def nonnegative_solution(a: Array, b: Array) -> Array:
+    """The x without negative entries that minimises |a x - b|, columns of zeros getting zero
+    (Lawson, Hanson, "Solving least squares problems", 1974, chapter 23)."""
+    norms = np.linalg.norm(a, axis=0)
+    scaled = a / np.where(norms == 0.0, 1.0, norms)
+    x = np.zeros(a.shape[1])
+    free = np.zeros(a.shape[1], dtype=bool)
+    for _ in range(3 * a.shape[1]):
+        gradient = np.where(free, 0.0, scaled.T @ (b - scaled @ x))
+        entering = int(np.argmax(gradient))
+        if gradient[entering] <= 1e-9:
+            break
+        free[entering] = True
+        while True:
+            wanted = np.zeros_like(x)
+            wanted[free] = np.linalg.lstsq(scaled[:, free], b, rcond=None)[0]
+            blocking = free & (wanted <= 0.0)
+            if not blocking.any():
+                x = wanted
+                break
+            # As far as the first entry that would become negative, which leaves.
+            steps = x[blocking] / (x[blocking] - wanted[blocking])
+            x += float(steps.min()) * (wanted - x)
+            free &= x > 1e-12
+            x[~free] = 0.0
+    return np.asarray(x / np.where(norms == 0.0, 1.0, norms))
