@@ -1,5 +1,6 @@
 #include "ckks/encryption.hpp"
 
+#include <array>
 #include <stdexcept>
 
 namespace strongroom::ckks {
@@ -9,14 +10,8 @@ using ring::Polynomial;
 
 namespace {
 
-// A fresh error plus the message, in the message's form.
-Polynomial error_plus(const Polynomial& message) {
-    const ring::RingPointer& ring = message.ring_pointer();
-    Polynomial sum =
-        ring::lift(ring, message.limbs(), ring::sample_error(ring->degree(), ring->kernel()));
-    if (message.form() == Form::kValues) sum.to_values();
-    sum.add(message);
-    return sum;
+Polynomial fresh_error(const ring::RingPointer& ring, std::size_t limbs, ring::Extent extent) {
+    return ring::lift(ring, limbs, ring::sample_error(ring->degree(), ring->kernel()), extent);
 }
 
 }  // namespace
@@ -26,7 +21,10 @@ SeededCiphertext encrypt_symmetric(const Parameters& parameters, const Plaintext
     const ring::Seed seed = ring::random_seed();
     Polynomial a = ring::expand_uniform(parameters.ring(), plaintext.polynomial.limbs(), seed,
                                         ring::Purpose::kCiphertext);
-    Polynomial c0 = error_plus(plaintext.polynomial);
+    const Polynomial& message = plaintext.polynomial;
+    Polynomial c0 = fresh_error(parameters.ring(), message.limbs(), ring::Extent::kData);
+    if (message.form() == Form::kValues) c0.to_values();
+    c0.add(message);
     Polynomial product = a;
     product.multiply(secret.values());
     if (c0.form() == Form::kCoefficients) product.to_coefficients();
@@ -47,27 +45,34 @@ Ciphertext restore_seeded(const Parameters& parameters, const ring::Seed& seed, 
 Ciphertext encrypt_public(const Parameters& parameters, const Plaintext& plaintext,
                           const PublicKey& key) {
     const ring::RingPointer& ring = parameters.ring();
-    const std::size_t n = parameters.ring_degree();
-    const std::size_t limbs = plaintext.polynomial.limbs();
+    const Polynomial& message = plaintext.polynomial;
+    const std::size_t limbs = message.limbs();
+    const ring::Extent extent = key.b.extent();
     if (key.b.limbs() < limbs) throw std::invalid_argument("the public key has too few primes");
-    Polynomial u = ring::lift(ring, limbs, ring::sample_ternary(n));
+    Polynomial u = ring::lift(ring, limbs, ring::sample_ternary(ring->degree()), extent);
     u.to_values();
-    Ciphertext result{u, std::move(u)};
-    result.c0.multiply(key.b);
-    result.c1.multiply(key.a);
-    Polynomial message = error_plus(plaintext.polynomial);
-    Polynomial error = ring::lift(ring, limbs, ring::sample_error(n, ring->kernel()));
-    if (message.form() == Form::kCoefficients) {
-        result.c0.to_coefficients();
-        result.c1.to_coefficients();
-    } else {
-        error.to_values();
+    Ciphertext zero{u, std::move(u)};
+    zero.c0.multiply(key.b);
+    zero.c1.multiply(key.a);
+    for (Polynomial* part : {&zero.c0, &zero.c1}) {
+        part->to_coefficients();
+        Polynomial error = fresh_error(ring, limbs, extent);
+        part->add(error);
+        error.wipe_all();
     }
-    result.c0.add(message);
-    result.c1.add(error);
-    message.wipe_all();
-    error.wipe_all();
-    return result;
+    if (extent == ring::Extent::kWithSpecial) {
+        const std::array<const Polynomial*, 2> parts = {&zero.c0, &zero.c1};
+        std::vector<Polynomial> quotients = ring::divide_and_round(parts, limbs);
+        zero.c0.wipe_all();  // with the public `b` it tells u, and so the message
+        zero.c1.wipe_all();
+        zero = {std::move(quotients[0]), std::move(quotients[1])};
+    }
+    if (message.form() == Form::kValues) {
+        zero.c0.to_values();
+        zero.c1.to_values();
+    }
+    zero.c0.add(message);
+    return zero;
 }
 
 Plaintext decrypt_raw(const Ciphertext& ciphertext, const SecretKey& secret) {

@@ -30,8 +30,10 @@ SeededCiphertext encrypt_symmetric(const Parameters& parameters, const Plaintext
 Ciphertext restore_seeded(const Parameters& parameters, const ring::Seed& seed,
                           ring::Polynomial c0);
 
-// (b u + e0 + m, a u + e1), over as many primes and in the form that the plaintext has. Throws
-// std::invalid_argument if the public key has fewer.
+// (b u + e0 + m, a u + e1), over as many primes and in the form that the plaintext has. With
+// special primes, b u + e0 and a u + e1 are computed modulo P Q and divided by P, so that of their
+// noise nothing but rounding is left. Throws std::invalid_argument if the public key has fewer
+// primes.
 Ciphertext encrypt_public(const Parameters& parameters, const Plaintext& plaintext,
                           const PublicKey& key);
 

@@ -43,13 +43,19 @@ std::vector<std::uint8_t> SecretKey::to_bytes() const {
     return bytes;
 }
 
+ring::Extent public_key_extent(const Parameters& parameters) {
+    return parameters.ring()->special_limbs() == 0 ? ring::Extent::kData
+                                                   : ring::Extent::kWithSpecial;
+}
+
 PublicKey generate_public_key(const Parameters& parameters, const SecretKey& secret,
                               std::size_t limbs) {
     const ring::RingPointer& ring = parameters.ring();
     const ring::Seed seed = ring::random_seed();
-    Polynomial a = ring::expand_uniform(ring, limbs, seed, ring::Purpose::kPublicKey);
+    const ring::Extent extent = public_key_extent(parameters);
+    Polynomial a = ring::expand_uniform(ring, limbs, seed, ring::Purpose::kPublicKey, 0, extent);
     const auto error = ring::sample_error(parameters.ring_degree(), ring->kernel());
-    Polynomial b = ring::lift(ring, limbs, error);
+    Polynomial b = ring::lift(ring, limbs, error, extent);
     b.to_values();
     Polynomial product = a;
     product.multiply(secret.values());
@@ -59,11 +65,12 @@ PublicKey generate_public_key(const Parameters& parameters, const SecretKey& sec
 }
 
 PublicKey restore_public_key(const Parameters& parameters, const ring::Seed& seed, Polynomial b) {
-    if (b.ring_pointer() != parameters.ring() || b.form() != Form::kValues) {
+    if (b.ring_pointer() != parameters.ring() || b.form() != Form::kValues ||
+        b.extent() != public_key_extent(parameters)) {
         throw std::invalid_argument("a public key over another ring or in another form");
     }
-    Polynomial a =
-        ring::expand_uniform(parameters.ring(), b.limbs(), seed, ring::Purpose::kPublicKey);
+    Polynomial a = ring::expand_uniform(parameters.ring(), b.limbs(), seed,
+                                        ring::Purpose::kPublicKey, 0, b.extent());
     return PublicKey{seed, std::move(b), std::move(a)};
 }
 

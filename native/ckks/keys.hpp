@@ -40,7 +40,10 @@ struct PublicKey {
     ring::Polynomial b, a;
 };
 
-// A public key over the first `limbs` primes.
+// Public keys have special primes where the parameters have any.
+ring::Extent public_key_extent(const Parameters& parameters);
+
+// A public key over the first `limbs` data primes.
 PublicKey generate_public_key(const Parameters& parameters, const SecretKey& secret,
                               std::size_t limbs);
 

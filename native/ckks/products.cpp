@@ -49,38 +49,34 @@ Ciphertext sum_of_products(const Parameters& parameters, std::span<const Ciphert
     if (drop >= limbs) throw std::invalid_argument("rescaling keeps a prime");
     const InValues left(a);
     const InValues right(b);
-    // (a0 + a1 s)(b0 + b1 s) = d0 + d1 s + d2 s^2, summed
-    Polynomial d0 = Polynomial::unset(ring, limbs, Form::kValues);
-    Polynomial d1 = d0;
-    Polynomial d2 = d0;
-    ring::parallel_for(limbs, [&](std::size_t row) {
+    // (a0 + a1 s)(b0 + b1 s) = d0 + d1 s + d2 s^2, summed. Only d2 is needed as a whole; rows of
+    // the others are made where they are added.
+    const auto component = [&](int which, std::size_t row, std::uint64_t* out) {
         std::vector<const std::uint64_t*> x, y;
-        const auto add_terms = [&](bool a1, bool b1) {
+        for (const int a1 : {0, 1}) {
+            const int b1 = which - a1;
+            if (b1 != 0 && b1 != 1) continue;
             for (std::size_t i = 0; i < count; ++i) {
                 x.push_back((a1 ? left[i].c1 : left[i].c0).row(row));
                 y.push_back((b1 ? right[i].c1 : right[i].c0).row(row));
             }
-        };
-        const auto sum_into = [&](Polynomial& d) {
-            kernel.sum_products(d.row(row), x.data(), y.data(), x.size(), n, ring->modulus(row));
-            x.clear();
-            y.clear();
-        };
-        add_terms(false, false);
-        sum_into(d0);
-        add_terms(false, true);
-        add_terms(true, false);
-        sum_into(d1);
-        add_terms(true, true);
-        sum_into(d2);
-    });
+        }
+        kernel.sum_products(out, x.data(), y.data(), x.size(), n, ring->modulus(row));
+    };
+    Polynomial d2 = Polynomial::unset(ring, limbs, Form::kValues);
+    ring::parallel_for(limbs, [&](std::size_t row) { component(2, row, d2.row(row)); });
     Decomposition decomposition(parameters, d2);
     ExtendedCiphertext result = ExtendedCiphertext::unset(parameters, limbs);
     ring::parallel_for(decomposition.rows(), [&](std::size_t row) {
-        decomposition.transform_row(row);
         const bool data = row < limbs;
+        ring::Words d0(data ? n : 0), d1(data ? n : 0);
+        if (data) {
+            component(0, row, d0.data());
+            component(1, row, d1.data());
+        }
+        decomposition.transform_row(row);
         decomposition.multiply_row(key, row, result.c0.row(row), result.c1.row(row),
-                                   data ? d0.row(row) : nullptr, data ? d1.row(row) : nullptr);
+                                   data ? d0.data() : nullptr, data ? d1.data() : nullptr);
     });
     return finish(result, drop, nullptr);
 }

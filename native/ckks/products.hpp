@@ -12,8 +12,8 @@ namespace strongroom::ckks {
 // key of fewer limbs than the result, and a `drop` that leaves no prime. It returns a ciphertext in
 // values form.
 
-// The sum of a[i] b[i], with one key switch, at the lowest level of all factors; rescaled by the last
-// `drop` primes of that level in the same division that ends the key switch.
+// The sum of a[i] b[i], with one key switch, at the lowest level of all factors; rescaled by the
+// last `drop` primes of that level in the same division that ends the key switch.
 Ciphertext sum_of_products(const Parameters& parameters, std::span<const Ciphertext* const> a,
                            std::span<const Ciphertext* const> b, const SwitchingKey& key,
                            std::size_t drop);

@@ -25,8 +25,8 @@ inline constexpr std::uint64_t kRelinearisation = 0;
 // many rotations.
 //
 // Its words may lie in a file that is mapped into memory; they are ready to use there. For each
-// digit, b_d and then a_d, each row after row (data primes, then special ones): N words in values form
-// and padding of zeros (Ring::row_words).
+// digit, b_d and then a_d, each row after row (data primes, then special ones): N words in values
+// form and padding of zeros (Ring::row_words).
 class SwitchingKey {
   public:
     // A fresh key. Throws std::invalid_argument for parameters without special primes, or an

@@ -26,10 +26,13 @@ namespace {
 using Unlocked = nb::call_guard<nb::gil_scoped_release>;
 
 std::size_t packed_polynomial_bytes(const ckks::Parameters& parameters, std::size_t limbs,
-                                    std::size_t count) {
+                                    std::size_t count, ring::Extent extent = ring::Extent::kData) {
+    const ring::Ring& ring = *parameters.ring();
+    const std::size_t special = extent == ring::Extent::kData ? 0 : ring.special_limbs();
     std::size_t total = 0;
-    for (std::size_t i = 0; i < limbs; ++i) {
-        total += ring::packed_bytes(count, parameters.ring()->modulus(i).bits);
+    for (std::size_t i = 0; i < limbs + special; ++i) {
+        const std::size_t prime = i < limbs ? i : i - limbs + ring.limbs();
+        total += ring::packed_bytes(count, ring.modulus(prime).bits);
     }
     return total;
 }
@@ -41,11 +44,12 @@ std::vector<std::uint8_t> pack_polynomial(const ckks::Parameters& parameters,
                                           std::optional<std::span<const std::uint32_t>> positions) {
     const std::size_t n = parameters.ring_degree();
     const std::size_t count = positions ? positions->size() : n;
-    std::vector<std::uint8_t> out(packed_polynomial_bytes(parameters, polynomial.limbs(), count));
+    std::vector<std::uint8_t> out(
+        packed_polynomial_bytes(parameters, polynomial.limbs(), count, polynomial.extent()));
     std::size_t at = 0;
     std::vector<std::uint64_t> chosen(positions ? count : 0);
-    for (std::size_t i = 0; i < polynomial.limbs(); ++i) {
-        const unsigned bits = parameters.ring()->modulus(i).bits;
+    for (std::size_t i = 0; i < polynomial.rows(); ++i) {
+        const unsigned bits = polynomial.modulus(i).bits;
         const std::uint64_t* words = polynomial.row(i);
         if (positions) {
             for (std::size_t k = 0; k < count; ++k) {
@@ -76,18 +80,19 @@ std::vector<std::uint8_t> pack_coefficients(
 
 ring::Polynomial unpack_polynomial(const ckks::Parameters& parameters, std::size_t limbs,
                                    ring::Form form, std::span<const std::uint8_t> bytes,
-                                   std::optional<std::span<const std::uint32_t>> positions) {
+                                   std::optional<std::span<const std::uint32_t>> positions,
+                                   ring::Extent extent = ring::Extent::kData) {
     if (limbs == 0 || limbs > parameters.ring()->limbs()) throw UnpackError("length");
     const std::size_t n = parameters.ring_degree();
     const std::size_t count = positions ? positions->size() : n;
-    if (count > n || bytes.size() != packed_polynomial_bytes(parameters, limbs, count)) {
+    if (count > n || bytes.size() != packed_polynomial_bytes(parameters, limbs, count, extent)) {
         throw UnpackError("length");
     }
-    ring::Polynomial result(parameters.ring(), limbs, form);
+    ring::Polynomial result(parameters.ring(), limbs, form, extent);
     std::vector<std::uint64_t> chosen(positions ? count : 0);
     std::size_t at = 0;
-    for (std::size_t i = 0; i < limbs; ++i) {
-        const ring::Modulus& modulus = parameters.ring()->modulus(i);
+    for (std::size_t i = 0; i < result.rows(); ++i) {
+        const ring::Modulus& modulus = result.modulus(i);
         const std::size_t size = ring::packed_bytes(count, modulus.bits);
         std::uint64_t* words = positions ? chosen.data() : result.row(i);
         const auto fault = ring::unpack({words, count}, bytes.subspan(at, size), modulus.value);
@@ -164,7 +169,8 @@ void bind_keys(nb::module_& m) {
                 return unlocked([&] {
                     return ckks::restore_public_key(
                         parameters, to_seed(span_of(seed)),
-                        unpack_polynomial(parameters, limbs, ring::Form::kValues, span_of(b), {}));
+                        unpack_polynomial(parameters, limbs, ring::Form::kValues, span_of(b), {},
+                                          ckks::public_key_extent(parameters)));
                 });
             },
             "parameters"_a, "limbs"_a, "seed"_a, "b"_a)
@@ -328,6 +334,14 @@ void bind_ciphertexts(nb::module_& m) {
             return packed_polynomial_bytes(parameters, limbs, count);
         },
         "parameters"_a, "limbs"_a, "count"_a);
+    m.def(
+        "public_key_packed_bytes",
+        [](const ckks::Parameters& parameters, std::size_t limbs) {
+            if (limbs > parameters.ring()->limbs()) throw std::invalid_argument("too many limbs");
+            return packed_polynomial_bytes(parameters, limbs, parameters.ring_degree(),
+                                           ckks::public_key_extent(parameters));
+        },
+        "parameters"_a, "limbs"_a);
 }
 
 void bind_encryption(nb::module_& m) {

@@ -132,16 +132,14 @@ void Polynomial::add_small(std::span<const std::int32_t> small) {
     if (form_ != Form::kCoefficients || small.size() > degree()) {
         throw std::invalid_argument("small numbers are added to at most N coefficients");
     }
-    for (std::size_t i = 0; i < rows(); ++i) {
-        const std::uint64_t q = modulus(i).value;
-        std::uint64_t* out = row(i);
-        for (std::size_t j = 0; j < small.size(); ++j) {
-            const std::int64_t x = small[j];
-            const std::uint64_t residue =
-                static_cast<std::uint64_t>(x) + (q & static_cast<std::uint64_t>(x >> 63));
-            out[j] = reduce_once(out[j] + residue, q);
-        }
-    }
+    const std::size_t padded = (small.size() + 7) / 8 * 8;
+    Secret<std::int64_t> wide(padded);
+    std::copy(small.begin(), small.end(), wide.begin());
+    parallel_for(rows(), [&](std::size_t i) {
+        Secret<std::uint64_t> residues(padded);
+        ring_->kernel().reduce_integers(residues.data(), wide.data(), padded, modulus(i));
+        ring_->kernel().add(row(i), row(i), residues.data(), padded, modulus(i));
+    });
 }
 
 void Polynomial::truncate(std::size_t limbs) {
@@ -239,8 +237,14 @@ std::vector<Polynomial> divide_and_round(std::span<const Polynomial* const> poly
 
 Polynomial lift(const RingPointer& ring, std::size_t limbs, std::span<const std::int32_t> small,
                 Extent extent) {
-    Polynomial result(ring, limbs, Form::kCoefficients, extent);
-    result.add_small(small);
+    if (small.size() != ring->degree()) {
+        throw std::invalid_argument("a polynomial has N small coefficients");
+    }
+    Polynomial result = Polynomial::unset(ring, limbs, Form::kCoefficients, extent);
+    Secret<std::int64_t> wide(small.begin(), small.end());
+    parallel_for(result.rows(), [&](std::size_t i) {
+        ring->kernel().reduce_integers(result.row(i), wide.data(), small.size(), result.modulus(i));
+    });
     return result;
 }
 

@@ -143,7 +143,7 @@ std::vector<Polynomial> divide_and_round(std::span<const Polynomial* const> poly
                                          std::size_t limbs,
                                          const Automorphism* automorphism = nullptr);
 
-// Small signed coefficients, at most N of them (the rest are zero), as residues; in constant time.
+// N small signed coefficients as residues, in constant time.
 Polynomial lift(const RingPointer& ring, std::size_t limbs, std::span<const std::int32_t> small,
                 Extent extent = Extent::kData);
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import cmath
 import math
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal, localcontext
 
 Polynomial = list[int]
@@ -114,21 +114,19 @@ def negacyclic_product(a: Sequence[int], b: Sequence[int]) -> Polynomial:
 
 def _product_of_values(a: Sequence[int], b: Sequence[int]) -> Polynomial:
     n = len(a)
-    largest = n * max(map(abs, a)) * max(map(abs, b))
+    largest = n * max(1, *map(abs, a)) * max(1, *map(abs, b))
     size = largest.bit_length() // 8 + 1
 
+    def joined(words: Iterable[int]) -> int:
+        return int.from_bytes(b"".join(w.to_bytes(size, "little") for w in words), "little")
+
     def value(polynomial: Sequence[int]) -> int:
-        positive, negative = (
-            int.from_bytes(
-                b"".join(max(sign * int(x), 0).to_bytes(size, "little") for x in polynomial), "little"
-            )
-            for sign in (1, -1)
-        )
-        return positive - negative
+        words = [int(x) for x in polynomial]
+        return joined(max(w, 0) for w in words) - joined(max(-w, 0) for w in words)
 
     # Half of the base is added to each coefficient of the product, which makes all positive.
     half = 1 << (8 * size - 1)
-    offset = int.from_bytes(half.to_bytes(size, "little") * (2 * n), "little")
+    offset = joined([half] * (2 * n))
     digits = (value(a) * value(b) + offset).to_bytes(2 * n * size + 1, "little")
     full = [
         int.from_bytes(digits[i * size : (i + 1) * size], "little") - half for i in range(2 * n)

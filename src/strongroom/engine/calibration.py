@@ -1,11 +1,12 @@
 """The self-measurement behind the cost model: about two seconds.
 
 For each ring degree from 2^12 to 2^16 there are parameters, a key pair and three evaluation keys.
-Whole operations are timed, at a high level and at a low one: each once to warm up, then for three
-milliseconds and twice at least, of which the fastest counts, since whatever else a machine does
-makes things slower only. From their counted work (`operation_work`) and their times, the times of
-rows are the least-squares solution in relative errors that is nowhere negative. Most of the time
-goes into the largest ring, and half of it into making keys.
+Whole operations, at a high level and at a low one, are timed in turn, three rounds at least, of
+which the fastest run of each counts: whatever else a machine does comes and goes, and makes things
+slower only. From their counted work (`operation_work`) and their times, the times of rows are the
+least-squares solution in relative errors that is nowhere negative. Kinds of work come together, so
+that small errors of measurement could make one of them dear at the cost of another; what decides
+there are ratios as they usually are, with a small weight.
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ from strongroom.engine.linear_transforms import StepPlan
 from strongroom.engine.matrix_products import MatrixLayout
 from strongroom.engine.parameters import Parameters
 
-CACHED_BYTES: Final = 64 << 20
-"""An operation that holds as much finds nothing in the caches of what an earlier phase left; one
-that holds a part finds all but that part. Twice the shared cache of the processors measured."""
+CACHED_BYTES: Final = 32 << 20
+"""An operation that holds so much finds nothing in the caches of what an earlier phase left, one
+that holds less all but that share. About the cache that the cores of a server's processor share."""
 
 NARROW_PRIME: Final = 2**46
 """Below it some kernels have a faster transform."""
@@ -33,7 +33,7 @@ class Work:
         transforms: forward and inverse, modulo primes below 2^46.
         wide_transforms: modulo larger primes.
         conversions: multiply-adds between residues of different primes, and by constants.
-        streamed: rows of keys and diagonals, which come from memory, each multiplied by another.
+        streamed: rows of keys and diagonals, each multiplied by another.
         passes: rows that are read or written by sums, products and permutations.
         uniform: rows expanded from a seed.
         samples: rows of errors or ternary numbers from the system's randomness.
@@ -183,7 +183,7 @@ def encode(parameters: Parameters, limbs: int, *, extended: bool = False) -> Wor
 
 def decode(parameters: Parameters, limbs: int) -> Work:
     """`decode` of slots of a plaintext in values form."""
-    composed = Work(conversions=_mixed_radix(limbs), embeddings=1, passes=3 * limbs, handed=limbs)
+    composed = Work(conversions=_mixed_radix(limbs), embeddings=1, passes=5 * limbs + _mixed_radix(limbs), handed=limbs)
     work = composed + _transforms(parameters.primes[:limbs])
     return _call(parameters, work, limbs, memory.decode_peak(parameters, limbs))
 

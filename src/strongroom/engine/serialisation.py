@@ -103,7 +103,7 @@ def public_key_from_bytes(parameters: Parameters, data: Buffer, *, limbs: int) -
         CiphertextError: SR-CIPHERTEXT-FORMAT, -RANGE, -MISMATCH.
     """
     _, body = read_header(parameters, data, (PUBLIC_KEY,), limbs, parameters.ring_degree)
-    require_length(body, SEED_BYTES + parameters.packed_bytes(limbs, parameters.ring_degree))
+    require_length(body, public_key_bytes(parameters, limbs) - HEADER_BYTES)
     try:
         native = _native.PublicKey.unpack(
             parameters.native, limbs, body[:SEED_BYTES], body[SEED_BYTES:]
@@ -124,7 +124,8 @@ def ciphertext_bytes(
 
 def public_key_bytes(parameters: Parameters, limbs: int) -> int:
     """Exact length of a serialised public key."""
-    return HEADER_BYTES + SEED_BYTES + parameters.packed_bytes(limbs, parameters.ring_degree)
+    packed = _native.public_key_packed_bytes(parameters.native, limbs)
+    return HEADER_BYTES + SEED_BYTES + packed
 
 
 def _scale_to_bytes(scale: Fraction) -> bytes:
