@@ -34,23 +34,28 @@ double log2_product(const std::vector<std::uint64_t>& primes) {
     return sum;
 }
 
-// As many primes a digit as their product allows, from the first prime on. In logarithms, whose
+// As many primes a digit as their product and a BaseConversion allow, from the first prime on. In logarithms, whose
 // rounding may let a digit exceed the special primes by a part in 2^40: it only adds noise.
 std::vector<std::size_t> split_into_digits(const ParametersLiteral& literal) {
     std::vector<std::size_t> ends;
     if (literal.special_primes.empty()) return ends;
     const double most = log2_product(literal.special_primes) + 1e-12;
     double log_digit = 0;
+    std::uint64_t sum = 0;
     for (std::size_t i = 0; i < literal.primes.size(); ++i) {
         const double log_prime = std::log2(static_cast<double>(literal.primes[i]));
         if (log_prime > most) {
             throw std::invalid_argument("the special primes are smaller than a data prime");
         }
-        if (i != 0 && log_digit + log_prime > most) {
+        const std::size_t begin = ends.empty() ? 0 : ends.back();
+        if (i != begin && (log_digit + log_prime > most || i - begin == ring::kMostCombined ||
+                           sum + literal.primes[i] > ring::kLargestCombined)) {
             ends.push_back(i);
             log_digit = 0;
+            sum = 0;
         }
         log_digit += log_prime;
+        sum += literal.primes[i];
     }
     ends.push_back(literal.primes.size());
     return ends;

@@ -50,7 +50,7 @@ class Parameters {
     const ring::RingPointer& ring() const { return ring_; }
     // The data primes in groups, the digits of key switching: digit d has the primes from
     // digit_ends()[d - 1] (or 0) to digit_ends()[d], whose product is at most that of the special
-    // primes. Empty without special primes.
+    // primes, and which a ring::BaseConversion takes at once. Empty without special primes.
     const std::vector<std::size_t>& digit_ends() const { return digit_ends_; }
 
   private:

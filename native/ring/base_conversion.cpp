@@ -12,7 +12,7 @@ BaseConversion::BaseConversion(const Ring& ring, std::vector<std::size_t> source
     : ring_(ring), sources_(std::move(sources)), targets_(ring.primes()) {
     std::uint64_t sum = 0;
     for (const std::size_t source : sources_) sum += ring.modulus(source).value;
-    if (sources_.empty() || sources_.size() > kMostCombined || sum > std::uint64_t{1} << 53) {
+    if (sources_.empty() || sources_.size() > kMostCombined || sum > kLargestCombined) {
         throw std::invalid_argument("too many primes to convert from at once");
     }
     // With W_i the product of the primes after p_i: d_i = (x + (D - 1)/2 - sum of d_j W_j) / W_i.

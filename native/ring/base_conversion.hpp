@@ -26,7 +26,7 @@ inline constexpr std::size_t kConversionBlock = 4096;
 class BaseConversion {
   public:
     // Source primes as indices into the ring's chain, ascending, at most kMostCombined of them, and
-    // their sum at most 2^53; std::invalid_argument otherwise.
+    // their sum at most kLargestCombined; std::invalid_argument otherwise.
     BaseConversion(const Ring& ring, std::vector<std::size_t> sources);
 
     const std::vector<std::size_t>& sources() const { return sources_; }

@@ -13,7 +13,9 @@
 
 namespace strongroom::ring {
 
+// How many words `combine` adds up, and what the largest of them may add up to.
 inline constexpr std::size_t kMostCombined = 16;
+inline constexpr std::uint64_t kLargestCombined = std::uint64_t{1} << 53;
 
 // What `multiply_key` computes from: as many digits as halves of a key, at least one; vectors that
 // may be missing (nullptr), and their factor, a residue.
@@ -53,7 +55,7 @@ struct Kernel {
     void (*multiply_key)(std::uint64_t* out_b, std::uint64_t* out_a, const KeyProducts& products,
                          std::size_t n, const Modulus& m);
     // out = sum of x[t] factors[t] / 2^52 + offset, for t below `count`, 1 to kMostCombined. Words
-    // x are below 2^50, and the largest of each t add up to no more than 2^53; factors are residues
+    // x are below 2^50, and the largest of each t add up to kLargestCombined at most; factors are residues
     // of numbers times 2^52.
     void (*combine)(std::uint64_t* out, const std::uint64_t* const* x, const std::uint64_t* factors,
                     std::size_t count, std::uint64_t offset, std::size_t n, const Modulus& m);

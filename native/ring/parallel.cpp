@@ -48,7 +48,9 @@ struct Job {
     }
 };
 
-// A thread and its place for work: empty, or a job until the thread has done its share.
+// A thread and its place for work: empty, a job that is offered, or one that the thread is working
+// on. An offer that was not taken up is withdrawn when there is nothing left to do, so that a call
+// does not wait for a thread that the system has no processor for.
 class Worker {
   public:
     Worker() {
@@ -57,19 +59,25 @@ class Worker {
 
     void give(Job& job) {
         job_ = &job;
-        state_.store(kWorking, std::memory_order_release);
+        state_.store(kOffered, std::memory_order_release);
         state_.notify_one();
     }
 
-    void wait_until_done() { wait_while(kWorking); }
+    void withdraw_or_wait() {
+        std::uint32_t offered = kOffered;
+        if (!state_.compare_exchange_strong(offered, kIdle)) wait_while(kWorking);
+    }
 
   private:
     static constexpr std::uint32_t kIdle = 0;
-    static constexpr std::uint32_t kWorking = 1;
+    static constexpr std::uint32_t kOffered = 1;
+    static constexpr std::uint32_t kWorking = 2;
 
     void serve() {
         for (;;) {
             wait_while(kIdle);
+            std::uint32_t offered = kOffered;
+            if (!state_.compare_exchange_strong(offered, kWorking)) continue;
             job_->work();
             state_.store(kIdle, std::memory_order_release);
             state_.notify_one();
@@ -162,7 +170,7 @@ void run_parallel(std::size_t count, void (*run)(const void*, std::size_t), cons
     const std::vector<Worker*> workers = pool().take(helpers);
     for (Worker* worker : workers) worker->give(job);
     job.work();
-    for (Worker* worker : workers) worker->wait_until_done();
+    for (Worker* worker : workers) worker->withdraw_or_wait();
     pool().give_back(workers);
     if (job.failure) std::rethrow_exception(job.failure);
 }

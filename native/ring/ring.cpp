@@ -10,7 +10,8 @@ namespace strongroom::ring {
 
 Ring::Ring(std::size_t degree, std::span<const std::uint64_t> primes,
            std::span<const std::uint64_t> special_primes, std::string_view kernel)
-    : degree_(degree), limbs_(primes.size()), embedding_(degree), kernel_(&kernel_by_name(kernel)) {
+    : degree_(degree), limbs_(primes.size()), embedding_(degree), kernel_(&kernel_by_name(kernel)),
+      conversions_(2 * (limbs_ + 1) * (limbs_ + 1)) {
     if (primes.empty()) throw std::invalid_argument("a ring needs at least one prime");
     std::vector<std::uint64_t> chain(primes.begin(), primes.end());
     chain.insert(chain.end(), special_primes.begin(), special_primes.end());
@@ -27,16 +28,30 @@ Ring::Ring(std::size_t degree, std::span<const std::uint64_t> primes,
     }
 }
 
+Ring::~Ring() {
+    for (const auto& conversion : conversions_) delete conversion.load();
+}
+
 const BaseConversion& Ring::conversion(std::size_t begin, std::size_t end, bool special) const {
-    const std::lock_guard guard(lock_);
-    std::unique_ptr<BaseConversion>& conversion = conversions_[{begin, end, special}];
-    if (!conversion) {
-        std::vector<std::size_t> sources;
-        for (std::size_t i = begin; i < end; ++i) sources.push_back(i);
-        for (std::size_t i = limbs(); special && i < primes(); ++i) sources.push_back(i);
-        conversion = std::make_unique<BaseConversion>(*this, std::move(sources));
-    }
-    return *conversion;
+    std::atomic<const BaseConversion*>& place =
+        conversions_.at((begin * (limbs_ + 1) + end) * 2 + (special ? 1 : 0));
+    const BaseConversion* existing = place.load(std::memory_order_acquire);
+    if (existing != nullptr) return *existing;
+    std::vector<std::size_t> sources;
+    for (std::size_t i = begin; i < end; ++i) sources.push_back(i);
+    for (std::size_t i = limbs(); special && i < primes(); ++i) sources.push_back(i);
+    auto fresh = std::make_unique<BaseConversion>(*this, std::move(sources));
+    // Another thread may have been quicker.
+    if (place.compare_exchange_strong(existing, fresh.get())) return *fresh.release();
+    return *existing;
+}
+
+bool Ring::converts(std::size_t begin, std::size_t end, bool special) const {
+    const std::size_t count = end - begin + (special ? special_limbs() : 0);
+    std::uint64_t sum = 0;
+    for (std::size_t i = begin; i < end; ++i) sum += modulus(i).value;
+    for (std::size_t i = limbs(); special && i < primes(); ++i) sum += modulus(i).value;
+    return count <= kMostCombined && sum <= kLargestCombined;
 }
 
 Polynomial::Polynomial(Unset, RingPointer ring, std::size_t limbs, Form form, Extent extent)
@@ -171,6 +186,15 @@ std::vector<Polynomial> divide_and_round(std::span<const Polynomial* const> poly
     }
     for (const Polynomial* polynomial : polynomials) first.require_like(*polynomial);
     const Ring& ring = first.ring();
+    if (!ring.converts(limbs, first.limbs(), special)) {
+        // The special primes alone, or as many data primes as can go at once.
+        std::size_t rest = first.limbs();
+        while (!special && rest > limbs && ring.converts(rest - 1, first.limbs(), false)) --rest;
+        const std::vector<Polynomial> quotients = divide_and_round(polynomials, rest);
+        std::vector<const Polynomial*> pointers;
+        for (const Polynomial& quotient : quotients) pointers.push_back(&quotient);
+        return divide_and_round(pointers, limbs, automorphism);
+    }
     const Kernel& kernel = ring.kernel();
     const std::size_t n = ring.degree();
     const std::size_t dropped = first.rows() - limbs;

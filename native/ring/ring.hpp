@@ -1,14 +1,12 @@
 // Z[X]/(X^N + 1) modulo a chain of primes, and polynomials over a prefix of that chain.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <string_view>
-#include <tuple>
 #include <vector>
 
 #include "ring/base_conversion.hpp"
@@ -26,6 +24,9 @@ class Ring {
     // kernel: a name from available_kernels(), or empty for the fastest.
     Ring(std::size_t degree, std::span<const std::uint64_t> primes,
          std::span<const std::uint64_t> special_primes, std::string_view kernel);
+    ~Ring();
+    Ring(const Ring&) = delete;
+    Ring& operator=(const Ring&) = delete;
 
     std::size_t degree() const { return degree_; }
     // Rows of N words lie a little more than N words apart. At exactly N, a power of two, equal
@@ -45,6 +46,8 @@ class Ring {
     // From data primes `begin` to `end` and, where `special`, all special primes. Made when first
     // asked for, by any thread.
     const BaseConversion& conversion(std::size_t begin, std::size_t end, bool special) const;
+    // Whether there is such a conversion, or these are too many primes at once.
+    bool converts(std::size_t begin, std::size_t end, bool special) const;
 
   private:
     std::size_t degree_, limbs_;
@@ -52,9 +55,9 @@ class Ring {
     EmbeddingTable embedding_;
     std::vector<std::vector<ShoupFactor>> inverses_;
     const Kernel* kernel_;
-    mutable std::mutex lock_;
-    mutable std::map<std::tuple<std::size_t, std::size_t, bool>, std::unique_ptr<BaseConversion>>
-        conversions_;
+    // By begin, end and special; null until asked for. Without a lock, which a thread could hold
+    // while another one forks.
+    mutable std::vector<std::atomic<const BaseConversion*>> conversions_;
 };
 
 using RingPointer = std::shared_ptr<const Ring>;
@@ -136,7 +139,8 @@ class Polynomial {
 };
 
 // Each polynomial divided by the product of all its primes but the first `limbs`, rounded to the
-// nearest integer: `limbs` data primes and no special ones are left. Then, if there is one, the
+// nearest integer: `limbs` data primes and no special ones are left. (In several steps, each of which
+// rounds, if there are more primes than a BaseConversion takes: the special primes first.) Then, if there is one, the
 // automorphism is applied. All have the same ring, form and rows, and values form for an
 // automorphism; std::invalid_argument if not, or if nothing would be left or nothing goes.
 std::vector<Polynomial> divide_and_round(std::span<const Polynomial* const> polynomials,

@@ -114,6 +114,7 @@ def negacyclic_product(a: Sequence[int], b: Sequence[int]) -> Polynomial:
 
 def _product_of_values(a: Sequence[int], b: Sequence[int]) -> Polynomial:
     n = len(a)
+    a, b = [int(x) for x in a], [int(x) for x in b]
     largest = n * max(1, *map(abs, a)) * max(1, *map(abs, b))
     size = largest.bit_length() // 8 + 1
 
@@ -121,8 +122,7 @@ def _product_of_values(a: Sequence[int], b: Sequence[int]) -> Polynomial:
         return int.from_bytes(b"".join(w.to_bytes(size, "little") for w in words), "little")
 
     def value(polynomial: Sequence[int]) -> int:
-        words = [int(x) for x in polynomial]
-        return joined(max(w, 0) for w in words) - joined(max(-w, 0) for w in words)
+        return joined(max(x, 0) for x in polynomial) - joined(max(-x, 0) for x in polynomial)
 
     # Half of the base is added to each coefficient of the product, which makes all positive.
     half = 1 << (8 * size - 1)

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from slow_reference import modulo, plus, to_residues
 from small_rings import (
+    chain,
     ciphertext_of,
     extreme_coefficients,
     integers,
@@ -21,6 +22,7 @@ from small_rings import (
     quickly,
     seeds,
     switching_parameters,
+    unchecked,
 )
 from small_worlds import CLOSE, SCALE, World
 
@@ -302,3 +304,21 @@ def test_sums_and_plaintext_products_keep_the_packing(world: World) -> None:
         assert np.abs(decoded - factor * values).max() < CLOSE
     with pytest.raises(ValueError, match="in every slot"):
         evaluator.linear_combination([a], [1], SCALE, constant=1)
+
+
+def test_more_primes_than_are_converted_at_once_go_in_steps() -> None:
+    # Six special primes and three data primes of about 50 bits: more than 2^53 in all.
+    world = World(unchecked(32, chain(32, (50,) * 5), chain(32, (49,) * 6)))
+    x = world.numbers()
+    ciphertext = world.encrypt(x, Fraction(2) ** 95)
+    product = world.evaluator.multiply(ciphertext, ciphertext, drop=3)
+    assert product.limbs == 2
+    world.assert_holds(product, x * x)
+
+
+def test_digits_have_no_more_primes_than_are_converted_at_once() -> None:
+    # The product of all eighteen primes is below that of the special primes.
+    world = World(unchecked(32, chain(32, (20,) * 18), chain(32, (50,) * 8)))
+    assert world.keys.key(engine.RELINEARISATION).native.digits == 2
+    x, ciphertext = world.some()
+    world.assert_holds(world.evaluator.rotate(ciphertext, 3), np.roll(x, -3))

@@ -10,7 +10,7 @@ import pytest
 from small_rings import switching_parameters
 from small_worlds import SCALE, World
 
-from strongroom import engine
+from strongroom import _native, engine
 from strongroom.engine import (
     RELINEARISATION,
     Ciphertext,
@@ -176,18 +176,23 @@ def test_keys_of_fewer_limbs_serve_lower_ciphertexts_only(world: World) -> None:
 def test_keys_for_another_purpose_or_ring_are_refused(world: World) -> None:
     _, ciphertext = world.some()
     parameters = world.parameters
-    swapped = EvaluationKeys(
-        parameters, {RELINEARISATION: world.keys.key(5), 5: world.keys.key(RELINEARISATION)}
-    )
-    with pytest.raises(ValueError, match="not a relinearisation key"):
-        Evaluator(swapped).multiply(ciphertext, ciphertext)
-    with pytest.raises(ValueError, match="has no automorphism"):
-        Evaluator(swapped).rotate(ciphertext, 1)
-    with pytest.raises(ValueError, match="has no automorphism"):
-        Evaluator(swapped).rotate_many(ciphertext, [1])
+    # Where they are put together, and in the core, where another source gives them.
+    product, rotation = world.keys.key(RELINEARISATION), world.keys.key(5)
+    for element, key in ((RELINEARISATION, rotation), (5, product), (25, rotation)):
+        with pytest.raises(ValueError, match="or other parameters"):
+            EvaluationKeys(parameters, {element: key})
     foreign: SwitchingKey = other_world().keys.key(5)
+    with pytest.raises(ValueError, match="or other parameters"):
+        EvaluationKeys(parameters, {5: foreign})
+    native, c = parameters.native, ciphertext.native
+    with pytest.raises(ValueError, match="not a relinearisation key"):
+        _native.sum_of_products(native, [c], [c], rotation.native, 0, 1)
+    with pytest.raises(ValueError, match="has no automorphism"):
+        _native.apply_automorphism(native, c, product.native, 1)
+    with pytest.raises(ValueError, match="has no automorphism"):
+        _native.apply_automorphisms(native, c, [product.native], 1)
     with pytest.raises(ValueError, match="other parameters"):
-        Evaluator(EvaluationKeys(parameters, {5: foreign})).rotate(ciphertext, 1)
+        _native.apply_automorphism(native, c, foreign.native, 1)
 
 
 def test_an_evaluator_needs_a_thread(world: World) -> None:

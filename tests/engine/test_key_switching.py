@@ -7,6 +7,7 @@ that they decrypt to something is the business of test_evaluator.
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable
 from itertools import combinations
 
@@ -258,6 +259,17 @@ def test_rescaling_rounds_both_parts_in_either_form(parameters: Parameters, seed
             )
             assert parts(evaluator.rescale(ciphertext, drop)) == expected
             assert parts(evaluator.rescale(in_values, drop)) == expected
+
+
+@pytest.mark.parametrize("bits", [0, 7, 8, 64, 200])
+def test_both_ways_of_multiplying_long_polynomials_agree(bits: int) -> None:
+    generator = random.Random(bits)
+    a, b = ([generator.randint(-(2**bits), 2**bits) for _ in range(128)] for _ in range(2))
+    largest, least = [2**bits] * 128, [-(2**bits)] * 128
+    for x, y in ((a, b), (largest, least), (least, least), ([0] * 128, a)):
+        # Twice as long and with every second coefficient, the product is the same in X^2.
+        wide = [[c for v in p for c in (v, 0)] for p in (x, y)]
+        assert negacyclic_product(*wide)[::2] == negacyclic_product(x, y)
 
 
 def test_results_are_exact_in_rings_of_several_blocks() -> None:

@@ -145,14 +145,22 @@ def test_random_sparse_maps_have_numpys_result(seed: int, dense: float) -> None:
 SHARED = World(switching_parameters(64, (50, 40, 40), (50,)))
 
 
-@either_kind
-def test_zero_diagonals_cost_neither_keys_nor_products(world: World, make: Make) -> None:
-    diagonals = random_diagonals(world, [1, 9])
-    padded = {**diagonals, **{k: np.zeros(world.slots) for k in (0, 3, 5, 30)}}
-    few, more = make(world, diagonals), make(world, padded)
+def test_plaintext_diagonals_of_zeros_cost_neither_keys_nor_products() -> None:
+    diagonals = random_diagonals(SHARED, [1, 9])
+    padded = {**diagonals, **{k: np.zeros(SHARED.slots) for k in (0, 3, 5, 30)}}
+    few, more = plain(SHARED, diagonals), plain(SHARED, padded)
     assert (few.plan, few.elements) == (more.plan, more.elements)
     assert [d is None for d in few.diagonals] == [d is None for d in more.diagonals]
     assert sum(d is not None for d in more.diagonals) == 2
+
+
+def test_encrypted_diagonals_do_not_tell_which_are_zero() -> None:
+    steps = (0, 1, 3, 5, 9, 30)
+    full = encrypted(SHARED, random_diagonals(SHARED, list(steps)))
+    empty = encrypted(SHARED, {k: np.zeros(SHARED.slots) for k in steps})
+    assert (full.plan, full.elements) == (empty.plan, empty.elements)
+    assert [d is None for d in full.diagonals] == [d is None for d in empty.diagonals]
+    assert sum(d is not None for d in empty.diagonals) == len(steps)
 
 
 @either_kind
@@ -318,7 +326,9 @@ def test_diagonals_that_make_no_map_are_refused(world: World, make: Make) -> Non
     with pytest.raises(ValueError, match="two diagonals for rotation by 1"):
         make(world, {1: np.ones(32), 33: np.ones(32)})
     with pytest.raises(ValueError, match="at least one diagonal"):
-        make(world, {1: np.zeros(32)})
+        make(world, {})
+    with pytest.raises(ValueError, match="at least one diagonal"):
+        plain(world, {1: np.zeros(32)})
     with pytest.raises(ValueError, match="without all rotations"):
         LinearTransform.from_diagonals(
             world.parameters, {5: np.ones(32)}, scale=SCALE, plan=StepPlan((0, 1), (0, 8))

@@ -294,6 +294,18 @@ def coefficients(values: Slots) -> NDArray[np.longdouble]:
     return np.fft.fft(spectrum).real[:n] / np.longdouble(n)
 
 
+def test_without_special_primes_public_encryptions_keep_all_of_their_noise() -> None:
+    parameters = unchecked(256, chain(256, (50, 40)))
+    scale = Fraction(2) ** 40
+    found = []
+    for run in range(64):
+        secret = SecretKey.generate(parameters)
+        values = unit(np.random.default_rng(run), 128)
+        plaintext = engine.encode_slots(parameters, values, scale, 2)
+        found.append(errors(secret, secret.public_key(2).encrypt(plaintext), values))
+    assert_predicted(found, noise.encrypted_publicly(noise.encoded(parameters, 1.0, scale)))
+
+
 def test_factors_that_no_integer_meets_are_a_bias() -> None:
     ring = RINGS["small, roomy"]
     x = noise.encrypted(encoded(ring))

@@ -1,10 +1,13 @@
 """Predicted times of operations on this machine.
 
 An operation's time is a sum of products: how many rows of each kind of work it does
-(`operation_work`, counted), and what such a row takes at its ring degree (measured by
-`calibration`, about two seconds, once for a machine and version):
+(`operation_work`, counted), and what such a row takes at its ring degree (`calibration`, measured;
+`measured_costs` keeps it):
 
     cost_model(parameters.kernel).milliseconds(parameters, rotate(parameters, limbs), threads=2)
+
+Keys and diagonals count as they are when the same operation is done over and over. A program whose
+keys push each other out of the caches takes somewhat longer.
 """
 
 from __future__ import annotations

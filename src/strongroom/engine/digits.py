@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Final
+
+_MOST_PRIMES: Final = 16
+_LARGEST_SUM: Final = 2**53
+"""What the core converts from at once: native/ring/kernel.hpp."""
 
 
 @lru_cache(maxsize=1024)
@@ -12,8 +17,9 @@ def digit_primes(
 ) -> tuple[tuple[int, ...], ...]:
     """The primes of each digit of a ciphertext of `limbs` primes.
 
-    From the first prime on, a digit takes as many as its product may have: that of the special
-    primes. The last digit is cut off where the ciphertext's primes end.
+    From the first prime on, a digit takes as many as its product may have, that of the special
+    primes, and as the core converts at once. The last digit is cut off where the ciphertext's
+    primes end.
 
     Args:
         primes, special_primes: of the parameters.
@@ -34,7 +40,8 @@ def digit_primes(
     digits: list[tuple[int, ...]] = []
     begin, log_digit = 0, 0.0
     for i, prime in enumerate(primes[:limbs]):
-        if i and log_digit + math.log2(prime) > most:
+        too_many = i - begin == _MOST_PRIMES or sum(primes[begin : i + 1]) > _LARGEST_SUM
+        if i > begin and (log_digit + math.log2(prime) > most or too_many):
             digits.append(primes[begin:i])
             begin, log_digit = i, 0.0
         log_digit += math.log2(prime)

@@ -89,6 +89,8 @@ class Evaluator:
         """
         if not ciphertexts or len(ciphertexts) != len(factors):
             raise ValueError("each ciphertext has a factor")
+        if scale <= 0:
+            raise ValueError("a scale is positive")
         integers = [
             round(Fraction(f) * scale / c.scale) for f, c in zip(factors, ciphertexts, strict=True)
         ]

@@ -100,7 +100,11 @@ class SecretKey:
             ValueError: the parameters have no special primes, or there is no such automorphism.
         """
         native = _native.SwitchingKey.generate(
-            self.parameters.native, self._native, element, limbs or self.parameters.limbs, 1
+            self.parameters.native,
+            self._native,
+            element,
+            self.parameters.limbs if limbs is None else limbs,
+            1,
         )
         return SwitchingKey(native, self.parameters, element)
 

@@ -5,8 +5,9 @@ Rotations are split into k = i + j, giant steps i being multiples of a stride:
 
     y = sum over i of rotate_i( sum over j of rotate_{-i}(d_{i+j}) rotate_j(x) )
 
-so that about 2 sqrt(diagonals) rotations do (Halevi, Shoup, CRYPTO 2018). Zero diagonals cost
-nothing. Diagonals are plaintexts, or ciphertexts where the map is to stay hidden.
+so that about 2 sqrt(diagonals) rotations do (Halevi, Shoup, CRYPTO 2018). Plaintext
+diagonals of zeros cost nothing. Diagonals are plaintexts, or ciphertexts where the map is to stay
+hidden.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ class LinearTransform(_Encoded[_native.Plaintext]):
             plan: the rotations; the cheapest by default.
         """
         limbs = limbs or parameters.limbs
-        turned = _turned(parameters, diagonals)
+        turned = _turned(parameters, {k: d for k, d in diagonals.items() if np.any(d)})
         plan = plan or StepPlan.choose(frozenset(turned), PLAIN_GIANT_COST)
         encoded = [
             None
@@ -148,7 +149,10 @@ class EncryptedLinearTransform(_Encoded[_native.Ciphertext]):
         limbs: int | None = None,
         plan: StepPlan | None = None,
     ) -> EncryptedLinearTransform:
-        """Encode and encrypt a map given as {k: d_k}, each d_k of shape (N/2,)."""
+        """Encode and encrypt a map given as {k: d_k}, each d_k of shape (N/2,).
+
+        Which rotations there are is public; a diagonal of zeros is encrypted as any other.
+        """
         parameters = key.parameters
         limbs = limbs or parameters.limbs
         turned = _turned(parameters, diagonals)
@@ -226,7 +230,7 @@ def apply_transform(
 
 
 def _turned(parameters: Parameters, diagonals: Mapping[int, Vector]) -> dict[int, Vector]:
-    """Diagonals that are not zero, by steps from 0 to N/2 - 1."""
+    """Diagonals by steps from 0 to N/2 - 1."""
     slots = parameters.ring_degree // 2
     turned: dict[int, Vector] = {}
     for steps, values in diagonals.items():
@@ -234,8 +238,7 @@ def _turned(parameters: Parameters, diagonals: Mapping[int, Vector]) -> dict[int
             raise ValueError(f"a diagonal has one value for each of {slots} slots")
         if steps % slots in turned:
             raise ValueError(f"two diagonals for rotation by {steps % slots}")
-        if np.any(values):
-            turned[steps % slots] = values
+        turned[steps % slots] = values
     return turned
 
 

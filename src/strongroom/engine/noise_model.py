@@ -144,9 +144,14 @@ def encoding_deviation(ring_degree: int, magnitude: float, scale: Fraction) -> f
     return math.hypot(math.sqrt(1.0 / 12.0), doubles)
 
 
-def public_key_deviation(ring_degree: int) -> float:
-    """Of an encryption under a public key: e u + e0 + e1 s, with u and s ternary."""
-    return ERROR_DEVIATION * math.sqrt(4.0 * ring_degree / 3.0 + 1.0)
+def public_key_deviation(parameters: Parameters) -> float:
+    """Of an encryption under a public key: e u + e0 + e1 s, with u and s ternary; divided by the
+    special primes, and rounded, if there are any."""
+    n = parameters.ring_degree
+    deviation = ERROR_DEVIATION * math.sqrt(4.0 * n / 3.0 + 1.0)
+    if not parameters.special_primes:
+        return deviation
+    return math.hypot(deviation / math.prod(parameters.special_primes), rounding_deviation(n))
 
 
 def rounding_deviation(ring_degree: int) -> float:
@@ -187,7 +192,7 @@ def encrypted(plaintext: NoiseEstimate) -> NoiseEstimate:
 
 def encrypted_publicly(plaintext: NoiseEstimate) -> NoiseEstimate:
     """Under a public key."""
-    return _noisier(plaintext, public_key_deviation(plaintext.parameters.ring_degree))
+    return _noisier(plaintext, public_key_deviation(plaintext.parameters))
 
 
 # Sums

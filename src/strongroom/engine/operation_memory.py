@@ -52,7 +52,7 @@ def rotate_peak(parameters: Parameters, limbs: int, *, count: int = 1, threads: 
 
 def multiply_peak(parameters: Parameters, limbs: int, drop: int = 0) -> int:
     """Of a product, or a sum of products."""
-    rows = 3 * limbs + _decomposition(parameters, limbs) + _switch(parameters, limbs, drop)
+    rows = limbs + _decomposition(parameters, limbs) + _switch(parameters, limbs, drop)
     return rows * row_bytes(parameters.ring_degree)
 
 
@@ -134,7 +134,12 @@ def decode_peak(parameters: Parameters, limbs: int) -> int:
 
 def encrypt_peak(parameters: Parameters, limbs: int, *, public: bool = False) -> int:
     """Of encrypting, under a secret or a public key."""
-    return ((4 if public else 3) * limbs + 2) * row_bytes(parameters.ring_degree)
+    rows = 3 * limbs + 2
+    if public:
+        extended, special = _extended(parameters, limbs), len(parameters.special_primes)
+        divided = 2 * _division(special, limbs) if special else limbs
+        rows = 2 * extended + max(extended + 2, divided)
+    return rows * row_bytes(parameters.ring_degree)
 
 
 def decrypt_peak(parameters: Parameters, limbs: int) -> int:

@@ -84,7 +84,7 @@ def multiply(parameters: Parameters, limbs: int, drop: int = 0) -> Work:
 
 def sum_of_products(parameters: Parameters, limbs: int, count: int, drop: int = 0) -> Work:
     """`Evaluator.sum_of_products` of `count` pairs."""
-    work = Work(passes=limbs * (8 * count + 3), handed=3 * limbs)
+    work = Work(passes=limbs * (8 * count + 3), handed=limbs)
     work += _decomposition(parameters, limbs) + _key_product(parameters, limbs, added=2)
     work += _finish(parameters, limbs, drop)
     return _call(parameters, work, 4 * count * limbs, memory.multiply_peak(parameters, limbs, drop))
@@ -183,7 +183,12 @@ def encode(parameters: Parameters, limbs: int, *, extended: bool = False) -> Wor
 
 def decode(parameters: Parameters, limbs: int) -> Work:
     """`decode` of slots of a plaintext in values form."""
-    composed = Work(conversions=_mixed_radix(limbs), embeddings=1, passes=5 * limbs + _mixed_radix(limbs), handed=limbs)
+    composed = Work(
+        conversions=_mixed_radix(limbs),
+        embeddings=1,
+        passes=5 * limbs + _mixed_radix(limbs),
+        handed=limbs,
+    )
     work = composed + _transforms(parameters.primes[:limbs])
     return _call(parameters, work, limbs, memory.decode_peak(parameters, limbs))
 
@@ -196,11 +201,17 @@ def encrypt(parameters: Parameters, limbs: int) -> Work:
 
 
 def encrypt_public(parameters: Parameters, limbs: int) -> Work:
-    """`PublicKey.encrypt` of a transformed plaintext."""
-    work = Work(samples=3, passes=29 * limbs, handed=6 * limbs)
-    work += _transforms(parameters.primes[:limbs]) * 3
+    """`PublicKey.encrypt` of a transformed plaintext: an encryption of zero over all primes,
+    divided by the special ones if there are any."""
+    data, special = parameters.primes[:limbs], parameters.special_primes
+    rows = limbs + len(special)
+    work = Work(samples=3, passes=20 * rows + 3 * limbs, handed=4 * rows + 2 * limbs)
+    work += _transforms(data + special) * 3 + _transforms(data) * 2
+    if special:
+        divided = Work(passes=2 * len(special) + 3 * limbs, handed=rows)
+        work += (divided + _conversion(len(special), limbs)) * 2
     peak = memory.encrypt_peak(parameters, limbs, public=True)
-    return _call(parameters, work, 3 * limbs, peak)
+    return _call(parameters, work, 2 * rows + limbs, peak)
 
 
 def decrypt(limbs: int) -> Work:
@@ -236,7 +247,7 @@ def _conversion(sources: int, targets: int) -> Work:
 def _division(kept: tuple[int, ...], dropped: tuple[int, ...]) -> Work:
     """One polynomial in values form, divided by the product of the dropped primes."""
     rows = len(kept)
-    passes = Work(passes=2 * len(dropped) + 3 * rows, handed=len(dropped) + rows)
+    passes = Work(passes=3 * rows, handed=len(dropped) + rows)
     return passes + _conversion(len(dropped), rows) + _transforms(dropped) + _transforms(kept)
 
 
@@ -244,7 +255,7 @@ def _decomposition(parameters: Parameters, limbs: int) -> Work:
     """Into digits over all primes, all in values form."""
     data = parameters.primes[:limbs]
     every = data + parameters.special_primes
-    work = Work(passes=2 * limbs, handed=limbs) + _transforms(data)
+    work = Work(handed=limbs) + _transforms(data)
     for digit in digit_primes(parameters.primes, parameters.special_primes, limbs):
         others = [prime for prime in every if prime not in digit]
         work += _conversion(len(digit), len(others)) + _transforms(others)

@@ -58,9 +58,15 @@ class EvaluationKeys:
     Args:
         parameters: what they are for.
         keys: by element.
+
+    Raises:
+        ValueError: a key of other parameters, or under another element than its own.
     """
 
     def __init__(self, parameters: Parameters, keys: Mapping[int, SwitchingKey]) -> None:
+        for element, key in keys.items():
+            if key.element != element or key.parameters is not parameters:
+                raise ValueError(f"a key for {key.element} under {element}, or other parameters")
         self._parameters = parameters
         self._keys = dict(keys)
 
