@@ -82,6 +82,12 @@ Slots slots_for(const Parameters& parameters, std::size_t count) {
     return Slots(slots);
 }
 
+void require_ring(const Parameters& parameters, const Plaintext& plaintext) {
+    if (plaintext.polynomial.ring_pointer() != parameters.ring()) {
+        throw std::invalid_argument("a plaintext of other parameters");
+    }
+}
+
 // The rows of the data primes as coefficients; copied to `room` where they are values.
 std::vector<const std::uint64_t*> coefficient_rows(const Polynomial& polynomial, Polynomial& room) {
     const ring::Ring& ring = polynomial.ring();
@@ -191,6 +197,7 @@ std::vector<double> centred(const Polynomial& polynomial, std::span<const std::u
 
 std::vector<double> decode_coefficients(const Parameters& parameters, const Plaintext& plaintext,
                                         double scale) {
+    require_ring(parameters, plaintext);
     const std::size_t n = parameters.ring_degree();
     std::vector<double> values(n);
     compose(plaintext.polynomial, scale, std::min(kComposed, n),
@@ -200,6 +207,7 @@ std::vector<double> decode_coefficients(const Parameters& parameters, const Plai
 
 std::vector<std::complex<double>> decode_slots(const Parameters& parameters,
                                                const Plaintext& plaintext, double scale) {
+    require_ring(parameters, plaintext);
     const std::size_t count = parameters.ring_degree() / 2;
     Slots slots(count);
     compose(plaintext.polynomial, scale, std::clamp(count, std::size_t{8}, kComposed),

@@ -63,7 +63,7 @@ Ciphertext encrypt_public(const Parameters& parameters, const Plaintext& plainte
     if (extent == ring::Extent::kWithSpecial) {
         const std::array<const Polynomial*, 2> parts = {&zero.c0, &zero.c1};
         std::vector<Polynomial> quotients = ring::divide_and_round(parts, limbs);
-        zero.c0.wipe_all();  // with the public `b` it tells u, and so the message
+        zero.c0.wipe_all();  // modulo P it tells the noise, and so the message
         zero.c1.wipe_all();
         zero = {std::move(quotients[0]), std::move(quotients[1])};
     }

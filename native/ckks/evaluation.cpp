@@ -165,6 +165,9 @@ Ciphertext sanitise(const Parameters& parameters, Ciphertext ciphertext, const P
                 ring::add_mod(ciphertext.c0.row(l)[p], mask0.row(l)[p], m), residue, m);
         }
     }
+    // Divided by the public key, they are u, which would unmask the result.
+    mask0.wipe_all();
+    mask1.wipe_all();
     ring::add_flood(result, positions, ring::sample_flood(positions.size(), log_sigma));
     return Ciphertext{std::move(result), std::move(ciphertext.c1)};
 }

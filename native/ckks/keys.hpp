@@ -21,7 +21,7 @@ class SecretKey {
     std::vector<std::uint8_t> to_bytes() const;
 
     SecretKey(SecretKey&&) = default;
-    SecretKey& operator=(SecretKey&&) = default;
+    SecretKey& operator=(SecretKey&&) = delete;
     ~SecretKey() { values_.wipe_all(); }
 
     // The key's residues in values form, over the whole chain, special primes included.

@@ -1,5 +1,6 @@
 #include "ckks/parameters.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <stdexcept>
@@ -34,28 +35,49 @@ double log2_product(const std::vector<std::uint64_t>& primes) {
     return sum;
 }
 
-// As many primes a digit as their product and a BaseConversion allow, from the first prime on. In logarithms, whose
-// rounding may let a digit exceed the special primes by a part in 2^40: it only adds noise.
+// A product of words, lowest word first.
+using Product = std::vector<std::uint64_t>;
+
+void multiply_by(Product& product, std::uint64_t factor) {
+    std::uint64_t carry = 0;
+    for (std::uint64_t& word : product) {
+        const ring::uint128 sum = static_cast<ring::uint128>(word) * factor + carry;
+        word = static_cast<std::uint64_t>(sum);
+        carry = static_cast<std::uint64_t>(sum >> 64);
+    }
+    if (carry != 0) product.push_back(carry);
+}
+
+bool greater(const Product& a, const Product& b) {
+    if (a.size() != b.size()) return a.size() > b.size();
+    return std::lexicographical_compare(b.rbegin(), b.rend(), a.rbegin(), a.rend());
+}
+
+// As many primes a digit as their product and a BaseConversion allow, from the first prime on.
 std::vector<std::size_t> split_into_digits(const ParametersLiteral& literal) {
     std::vector<std::size_t> ends;
     if (literal.special_primes.empty()) return ends;
-    const double most = log2_product(literal.special_primes) + 1e-12;
-    double log_digit = 0;
+    Product special = {1};
+    for (const std::uint64_t prime : literal.special_primes) multiply_by(special, prime);
+    Product digit = {1};
     std::uint64_t sum = 0;
+    std::size_t begin = 0;
     for (std::size_t i = 0; i < literal.primes.size(); ++i) {
-        const double log_prime = std::log2(static_cast<double>(literal.primes[i]));
-        if (log_prime > most) {
-            throw std::invalid_argument("the special primes are smaller than a data prime");
-        }
-        const std::size_t begin = ends.empty() ? 0 : ends.back();
-        if (i != begin && (log_digit + log_prime > most || i - begin == ring::kMostCombined ||
-                           sum + literal.primes[i] > ring::kLargestCombined)) {
+        const std::uint64_t prime = literal.primes[i];
+        Product longer = digit;
+        multiply_by(longer, prime);
+        if (i != begin && (greater(longer, special) || i - begin == ring::kMostCombined ||
+                           sum + prime > ring::kLargestCombined)) {
             ends.push_back(i);
-            log_digit = 0;
+            begin = i;
+            longer = {prime};
             sum = 0;
         }
-        log_digit += log_prime;
-        sum += literal.primes[i];
+        if (greater(longer, special)) {
+            throw std::invalid_argument("the special primes are smaller than a data prime");
+        }
+        digit = longer;
+        sum += prime;
     }
     ends.push_back(literal.primes.size());
     return ends;

@@ -82,6 +82,9 @@ SwitchingKey SwitchingKey::generate(const Parameters& parameters, const SecretKe
     const ring::RingPointer& ring = parameters.ring();
     const ring::Kernel& kernel = ring->kernel();
     const std::size_t n = parameters.ring_degree();
+    if (secret.values().ring_pointer() != ring) {
+        throw std::invalid_argument("a secret key of other parameters");
+    }
     SwitchingKey key = restore(parameters, element, limbs, ring::random_seed(),
                                ring::Words(size(parameters, limbs), 0));
     auto* words = const_cast<std::uint64_t*>(key.words_.data());

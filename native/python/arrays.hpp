@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stdexcept>
 #include <vector>
 
 #include "ring/ring.hpp"
@@ -29,10 +30,22 @@ std::span<const T> span_of(const View<T>& view) {
     return {view.data(), view.size()};
 }
 
-inline std::optional<std::span<const std::uint32_t>> span_of(
-    const std::optional<PositionsView>& view) {
+// A copy that nobody changes meanwhile: what was checked is what is used.
+inline std::vector<std::uint32_t> copied(const PositionsView& view) {
+    return {view.data(), view.data() + view.size()};
+}
+inline std::optional<std::vector<std::uint32_t>> copied(const std::optional<PositionsView>& view) {
     if (!view) return std::nullopt;
-    return span_of(*view);
+    return copied(*view);
+}
+
+// None in a list becomes a null pointer; where a list may not hold any, it is refused here.
+template <class T>
+const std::vector<const T*>& all_of(const std::vector<const T*>& pointers) {
+    for (const T* pointer : pointers) {
+        if (pointer == nullptr) throw std::invalid_argument("None in a list of operands");
+    }
+    return pointers;
 }
 
 template <class T>

@@ -122,7 +122,7 @@ void bind_evaluation(nb::module_& m) {
         [](const ckks::Parameters& parameters, const Ciphertexts& ciphertexts, MatrixView factors,
            WordsView offsets, std::size_t threads) {
             return on_threads(threads, [&] {
-                return ckks::linear_combination(parameters, ciphertexts,
+                return ckks::linear_combination(parameters, all_of(ciphertexts),
                                                 {factors.data(), factors.size()}, span_of(offsets));
             });
         },
@@ -131,8 +131,9 @@ void bind_evaluation(nb::module_& m) {
         "sum_of_products",
         [](const ckks::Parameters& parameters, const Ciphertexts& a, const Ciphertexts& b,
            const ckks::SwitchingKey& key, std::size_t drop, std::size_t threads) {
-            return on_threads(threads,
-                              [&] { return ckks::sum_of_products(parameters, a, b, key, drop); });
+            return on_threads(threads, [&] {
+                return ckks::sum_of_products(parameters, all_of(a), all_of(b), key, drop);
+            });
         },
         "parameters"_a, "a"_a, "b"_a, "key"_a, "drop"_a, "threads"_a);
     m.def(
@@ -147,8 +148,9 @@ void bind_evaluation(nb::module_& m) {
         "apply_automorphisms",
         [](const ckks::Parameters& parameters, const ckks::Ciphertext& ciphertext, const Keys& keys,
            std::size_t threads) {
-            return on_threads(
-                threads, [&] { return ckks::apply_automorphisms(parameters, ciphertext, keys); });
+            return on_threads(threads, [&] {
+                return ckks::apply_automorphisms(parameters, ciphertext, all_of(keys));
+            });
         },
         "parameters"_a, "ciphertext"_a, "keys"_a, "threads"_a);
     m.def(

@@ -42,6 +42,9 @@ std::size_t packed_polynomial_bytes(const ckks::Parameters& parameters, std::siz
 std::vector<std::uint8_t> pack_polynomial(const ckks::Parameters& parameters,
                                           const ring::Polynomial& polynomial,
                                           std::optional<std::span<const std::uint32_t>> positions) {
+    if (polynomial.ring_pointer() != parameters.ring()) {
+        throw std::invalid_argument("a polynomial of other parameters");
+    }
     const std::size_t n = parameters.ring_degree();
     const std::size_t count = positions ? positions->size() : n;
     std::vector<std::uint8_t> out(
@@ -259,7 +262,7 @@ void bind_ciphertexts(nb::module_& m) {
         .def(
             "add_at",
             [](ckks::Ciphertext& self, PositionsView positions, DoublesView values, double scale) {
-                ckks::add_at(self, span_of(positions), span_of(values), scale);
+                ckks::add_at(self, copied(positions), span_of(values), scale);
             },
             "positions"_a, "values"_a, "scale"_a, Unlocked())
         .def("truncate", &ckks::truncate, "limbs"_a, Unlocked())
@@ -268,7 +271,7 @@ void bind_ciphertexts(nb::module_& m) {
             [](const ckks::Ciphertext& self, const ckks::Parameters& parameters,
                std::optional<PositionsView> positions) {
                 return to_bytes(unlocked(
-                    [&] { return pack_coefficients(parameters, self.c0, span_of(positions)); }));
+                    [&] { return pack_coefficients(parameters, self.c0, copied(positions)); }));
             },
             "parameters"_a, "positions"_a.none() = nb::none())
         .def(
@@ -285,7 +288,7 @@ void bind_ciphertexts(nb::module_& m) {
                 return unlocked([&] {
                     return ckks::Ciphertext{
                         unpack_polynomial(parameters, limbs, ring::Form::kCoefficients, span_of(c0),
-                                          span_of(positions)),
+                                          copied(positions)),
                         unpack_polynomial(parameters, limbs, ring::Form::kCoefficients, span_of(c1),
                                           {})};
                 });
@@ -299,7 +302,7 @@ void bind_ciphertexts(nb::module_& m) {
                     return ckks::restore_seeded(
                         parameters, to_seed(span_of(seed)),
                         unpack_polynomial(parameters, limbs, ring::Form::kCoefficients, span_of(c0),
-                                          span_of(positions)));
+                                          copied(positions)));
                 });
             },
             "parameters"_a, "limbs"_a, "seed"_a, "c0"_a, "positions"_a.none() = nb::none());
@@ -309,8 +312,9 @@ void bind_ciphertexts(nb::module_& m) {
         "inner_products",
         [](const std::vector<const ckks::Ciphertext*>& inputs,
            const std::vector<const ckks::InnerProductWeights*>& weights, PositionsView positions) {
-            return unlocked(
-                [&] { return ckks::inner_products(inputs, weights, span_of(positions)); });
+            return unlocked([&] {
+                return ckks::inner_products(all_of(inputs), all_of(weights), copied(positions));
+            });
         },
         "inputs"_a, "weights"_a, "positions"_a);
     m.def(
@@ -321,8 +325,8 @@ void bind_ciphertexts(nb::module_& m) {
            std::size_t sanitise_limbs, std::size_t response_limbs, double log_sigma) {
             return unlocked([&] {
                 return ckks::sanitised_inner_products(
-                    parameters, inputs, weights, span_of(positions), span_of(constants), scale, key,
-                    {sanitise_limbs, response_limbs, log_sigma});
+                    parameters, all_of(inputs), all_of(weights), copied(positions),
+                    span_of(constants), scale, key, {sanitise_limbs, response_limbs, log_sigma});
             });
         },
         "parameters"_a, "inputs"_a, "weights"_a, "positions"_a, "constants"_a, "scale"_a, "key"_a,
@@ -362,7 +366,7 @@ void bind_encryption(nb::module_& m) {
         [](const ckks::Ciphertext& ciphertext, const ckks::SecretKey& secret,
            PositionsView positions, double scale, double log_sigma) {
             return to_array(unlocked([&] {
-                return ckks::decrypt_flooded(ciphertext, secret, span_of(positions), scale,
+                return ckks::decrypt_flooded(ciphertext, secret, copied(positions), scale,
                                              log_sigma);
             }));
         },
@@ -372,7 +376,7 @@ void bind_encryption(nb::module_& m) {
         [](const ckks::Parameters& parameters, const ckks::Ciphertext& ciphertext,
            const ckks::PublicKey& key, PositionsView positions, double log_sigma) {
             return unlocked([&] {
-                return ckks::sanitise(parameters, ciphertext, key, span_of(positions), log_sigma);
+                return ckks::sanitise(parameters, ciphertext, key, copied(positions), log_sigma);
             });
         },
         "parameters"_a, "ciphertext"_a, "key"_a, "positions"_a, "log_sigma"_a);

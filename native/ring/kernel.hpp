@@ -47,7 +47,7 @@ struct Kernel {
     // sum of a[i] b[i] for any n up to 2^17
     std::uint64_t (*dot)(const std::uint64_t* a, const std::uint64_t* b, std::size_t n,
                          const Modulus& m);
-    // out = sum of a[t] b[t] for t below `count`, at least 1 and at most 2^12.
+    // out = sum of a[t] b[t] for t below `count`, at least 1.
     void (*sum_products)(std::uint64_t* out, const std::uint64_t* const* a,
                          const std::uint64_t* const* b, std::size_t count, std::size_t n,
                          const Modulus& m);
@@ -55,8 +55,8 @@ struct Kernel {
     void (*multiply_key)(std::uint64_t* out_b, std::uint64_t* out_a, const KeyProducts& products,
                          std::size_t n, const Modulus& m);
     // out = sum of x[t] factors[t] / 2^52 + offset, for t below `count`, 1 to kMostCombined. Words
-    // x are below 2^50, and the largest of each t add up to kLargestCombined at most; factors are residues
-    // of numbers times 2^52.
+    // x are below 2^50, and the largest of each t add up to kLargestCombined at most; factors are
+    // residues of numbers times 2^52.
     void (*combine)(std::uint64_t* out, const std::uint64_t* const* x, const std::uint64_t* factors,
                     std::size_t count, std::uint64_t offset, std::size_t n, const Modulus& m);
     // out = a permuted by an automorphism (ring/automorphism.hpp); out is not a.

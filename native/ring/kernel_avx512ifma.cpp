@@ -724,7 +724,7 @@ void multiply_key_some(std::uint64_t* out_b, std::uint64_t* out_a, const KeyProd
     }
 }
 
-// One pass for up to eight digits: with the added vector, fewer products than any prime's sums
+// One pass for up to five digits: with the added vector, fewer products than any prime's sums
 // hold.
 void multiply_key(std::uint64_t* out_b, std::uint64_t* out_a, const KeyProducts& products,
                   std::size_t n, const Modulus& m) {

@@ -9,6 +9,14 @@
 #include <sys/mman.h>
 #endif
 
+#if defined(__SANITIZE_ADDRESS__)
+#define STRONGROOM_ADDRESS_SANITIZER 1
+#elif defined(__has_feature)
+#define STRONGROOM_ADDRESS_SANITIZER __has_feature(address_sanitizer)
+#else
+#define STRONGROOM_ADDRESS_SANITIZER 0
+#endif
+
 namespace strongroom::ring {
 
 namespace {
@@ -106,7 +114,7 @@ struct KeptByThread {
 thread_local KeptByThread kept_by_thread;
 
 Kept* kept_blocks(std::size_t bytes, bool secret) {
-#if defined(__SANITIZE_ADDRESS__)
+#if STRONGROOM_ADDRESS_SANITIZER
     return nullptr;  // a block that is kept hides its use after release from the sanitizer
 #endif
     if (ended || bytes < kSmallestKept) return nullptr;

@@ -5,6 +5,7 @@
 // 2014). Every kernel uses the same constants.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -49,10 +50,13 @@ struct Modulus {
           two_52_shoup(static_cast<std::uint64_t>((static_cast<uint128>(two_52) << 64) / q)) {}
 
     // How many products of two residues `sum_products` may add up before it reduces: their sum S
-    // must leave S / 2^52 + q below 2^52. At least 15.
+    // must leave S / 2^52 + q below 2^52, and their lower halves, of 52 bits each, with another one
+    // must fit into a word. At least 12.
     std::size_t products_before_reduction() const {
-        return static_cast<std::size_t>(((uint128{1} << 52) - value) * (uint128{1} << 52) /
-                                        (static_cast<uint128>(value) * value + 1));
+        return static_cast<std::size_t>(
+            std::min<uint128>(((uint128{1} << 52) - value) * (uint128{1} << 52) /
+                                  (static_cast<uint128>(value) * value + 1),
+                              (1u << 12) - 2));
     }
 };
 

@@ -10,7 +10,10 @@ namespace strongroom::ring {
 
 Ring::Ring(std::size_t degree, std::span<const std::uint64_t> primes,
            std::span<const std::uint64_t> special_primes, std::string_view kernel)
-    : degree_(degree), limbs_(primes.size()), embedding_(degree), kernel_(&kernel_by_name(kernel)),
+    : degree_(degree),
+      limbs_(primes.size()),
+      embedding_(degree),
+      kernel_(&kernel_by_name(kernel)),
       conversions_(2 * (limbs_ + 1) * (limbs_ + 1)) {
     if (primes.empty()) throw std::invalid_argument("a ring needs at least one prime");
     std::vector<std::uint64_t> chain(primes.begin(), primes.end());

@@ -139,10 +139,11 @@ class Polynomial {
 };
 
 // Each polynomial divided by the product of all its primes but the first `limbs`, rounded to the
-// nearest integer: `limbs` data primes and no special ones are left. (In several steps, each of which
-// rounds, if there are more primes than a BaseConversion takes: the special primes first.) Then, if there is one, the
-// automorphism is applied. All have the same ring, form and rows, and values form for an
-// automorphism; std::invalid_argument if not, or if nothing would be left or nothing goes.
+// nearest integer: `limbs` data primes and no special ones are left. (In several steps, each of
+// which rounds, if there are more primes than a BaseConversion takes: the special primes first.)
+// Then, if there is one, the automorphism is applied. All have the same ring, form and rows, and
+// values form for an automorphism; std::invalid_argument if not, or if nothing would be left or
+// nothing goes.
 std::vector<Polynomial> divide_and_round(std::span<const Polynomial* const> polynomials,
                                          std::size_t limbs,
                                          const Automorphism* automorphism = nullptr);

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -37,7 +38,7 @@ def random_ciphertext(
 ) -> Ciphertext:
     """Any pair of polynomials, with coefficients that break sloppy rounding."""
     c0, c1 = (extreme_coefficients(generator, parameters, limbs) for _ in range(2))
-    return ciphertext_of(parameters, c0, c1, limbs)
+    return replace(ciphertext_of(parameters, c0, c1, limbs), packing="slots")
 
 
 @lru_cache(maxsize=64)

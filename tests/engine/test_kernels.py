@@ -390,3 +390,21 @@ def test_gaussian_samples_agree(kernels: tuple[str, ...]) -> None:
     for other in samples:
         np.testing.assert_array_equal(samples[0], other)
     assert samples[0][:4].tolist() == [29, -29, 0, 0]
+
+
+@together
+@pytest.mark.parametrize("count", [4094, 4095, 4096, 4097, 9000])
+def test_thousands_of_products_add_up(kernels: tuple[str, ...], count: int) -> None:
+    # Lower halves of products are summed in words: these are all of 52 ones, whose sums are largest.
+    generator = np.random.default_rng(count)
+    for bits in (20, 30, 45):
+        prime = next(ntt_primes(16, bits))
+        a = generator.integers(0, prime, (count, 8), dtype=np.uint64)
+        b = generator.integers(0, prime, (count, 8), dtype=np.uint64)
+        if bits == 45:
+            x = next(x for x in range(prime - 2, 1, -2) if -pow(x, -1, 2**52) % 2**52 < prime)
+            a[:, :4], b[:, :4] = x, -pow(x, -1, 2**52) % 2**52
+            assert int(a[0, 0]) * int(b[0, 0]) % 2**52 == 2**52 - 1
+        results = [_native_testing.sum_products(k, a, b, prime) for k in kernels]
+        expected = (a.astype(object) * b.astype(object)).sum(axis=0) % prime
+        assert agreed(results).tolist() == expected.tolist()

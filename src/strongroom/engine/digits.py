@@ -32,17 +32,13 @@ def digit_primes(
         raise ValueError("these parameters have no special primes to switch keys with")
     if not 1 <= limbs <= len(primes):
         raise ValueError(f"a ciphertext has 1 to {len(primes)} primes, not {limbs}")
-    # Logarithms, their sums and the tolerance are the core's, so that ties fall as they do there.
-    most = 0.0
-    for prime in special_primes:
-        most += math.log2(prime)
-    most += 1e-12
+    most = math.prod(special_primes)
     digits: list[tuple[int, ...]] = []
-    begin, log_digit = 0, 0.0
-    for i, prime in enumerate(primes[:limbs]):
-        too_many = i - begin == _MOST_PRIMES or sum(primes[begin : i + 1]) > _LARGEST_SUM
-        if i > begin and (log_digit + math.log2(prime) > most or too_many):
+    begin = 0
+    for i in range(1, limbs):
+        longer = primes[begin : i + 1]
+        fits = len(longer) <= _MOST_PRIMES and sum(longer) <= _LARGEST_SUM
+        if math.prod(longer) > most or not fits:
             digits.append(primes[begin:i])
-            begin, log_digit = i, 0.0
-        log_digit += math.log2(prime)
+            begin = i
     return (*digits, primes[begin:limbs])

@@ -7,6 +7,7 @@ be used from several threads at once.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from fractions import Fraction
@@ -128,6 +129,7 @@ class Evaluator:
             raise ValueError("a sum needs equal scales")
         self._require(*(c for pair in pairs for c in pair))
         limbs = min(c.limbs for pair in pairs for c in pair)
+        require_room(self.parameters, scale, limbs)
         dropped = self._dropped(scale, limbs, drop)
         native = _native.sum_of_products(
             self.parameters.native,
@@ -144,6 +146,7 @@ class Evaluator:
         self._require(a)
         if b.parameters is not self.parameters or b.packing != a.packing:
             raise ValueError("operands of different parameters or packings")
+        require_room(self.parameters, a.scale * b.scale, a.limbs)
         native = _native.multiply_plain(a.native, b.native, self.threads)
         product = self._ciphertext(native, a.scale * b.scale, a.packing)
         return self.rescale(product, drop) if drop else product
@@ -159,14 +162,16 @@ class Evaluator:
 
     def rotate(self, a: Ciphertext, steps: int) -> Ciphertext:
         """Slots rotated to the left: slot j of the result is slot j + steps, cyclic in N/2."""
+        self._require_slots(a)
         return self.automorphism(a, rotation_element(self.parameters, steps))
 
     def conjugate(self, a: Ciphertext) -> Ciphertext:
         """Every slot conjugated."""
+        self._require_slots(a)
         return self.automorphism(a, conjugation_element(self.parameters))
 
     def automorphism(self, a: Ciphertext, element: int) -> Ciphertext:
-        """X -> X^element."""
+        """X -> X^element, in either packing."""
         self._require(a)
         if element == 1:
             return a
@@ -178,6 +183,7 @@ class Evaluator:
     def rotate_many(self, a: Ciphertext, steps: Sequence[int]) -> list[Ciphertext]:
         """Several rotations of one ciphertext, hoisted: together much cheaper than one by one."""
         self._require(a)
+        self._require_slots(a)
         elements = [rotation_element(self.parameters, k) for k in steps]
         turning = sorted(set(elements) - {1})
         require_elements(self.keys, turning)
@@ -214,6 +220,10 @@ class Evaluator:
             raise ValueError("a ciphertext of other parameters")
         if len({c.packing for c in ciphertexts}) > 1:
             raise ValueError("operands of different packings")
+
+    def _require_slots(self, ciphertext: Ciphertext) -> None:
+        if ciphertext.packing != "slots":
+            raise ValueError("a rotation acts on slots")
 
     def _dropped(self, scale: Fraction, limbs: int, drop: int) -> Fraction:
         if not 0 <= drop < limbs:
@@ -254,6 +264,18 @@ class Evaluator:
             self.threads,
         )
         return self._ciphertext(native, scale, ciphertexts[0].packing)
+
+
+def require_room(parameters: Parameters, scale: Fraction, limbs: int) -> None:
+    """That a product's scale leaves room for any message at all.
+
+    Raises:
+        ValueError: it does not; the product would wrap around and say nothing.
+    """
+    if 2 * scale >= parameters.modulus(limbs):
+        raise ValueError(
+            f"a product of scale 2^{math.log2(scale):.0f} does not fit the modulus of {limbs} primes"
+        )
 
 
 def sum_steps(count: int, stride: int = 1) -> frozenset[int]:

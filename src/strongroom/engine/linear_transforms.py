@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from strongroom import _native
 from strongroom.engine.ciphertext import Ciphertext
 from strongroom.engine.encoding import encode_slots
-from strongroom.engine.evaluator import Evaluator
+from strongroom.engine.evaluator import Evaluator, require_room
 from strongroom.engine.galois import RELINEARISATION, rotation_element, rotation_elements
 from strongroom.engine.keys import PublicKey, SecretKey
 from strongroom.engine.parameters import Parameters
@@ -84,7 +84,7 @@ class _Encoded(Generic[Diagonal]):
     limbs: int
     scale: Fraction
     plan: StepPlan
-    diagonals: list[Diagonal | None] = field(repr=False)
+    diagonals: tuple[Diagonal | None, ...] = field(repr=False)
 
 
 class LinearTransform(_Encoded[_native.Plaintext]):
@@ -123,7 +123,7 @@ class LinearTransform(_Encoded[_native.Plaintext]):
             ).native
             for values in _in_order(plan, turned)
         ]
-        return cls(parameters, limbs, scale, plan, encoded)
+        return cls(parameters, limbs, scale, plan, tuple(encoded))
 
     @property
     def elements(self) -> frozenset[int]:
@@ -165,7 +165,7 @@ class EncryptedLinearTransform(_Encoded[_native.Ciphertext]):
             ).native
             for values in _in_order(plan, turned)
         ]
-        return cls(parameters, limbs, scale, plan, encrypted)
+        return cls(parameters, limbs, scale, plan, tuple(encrypted))
 
     @property
     def elements(self) -> frozenset[int]:
@@ -199,6 +199,7 @@ def apply_transform(
         )
     require_elements(evaluator.keys, transform.elements)
     scale = ciphertext.scale * transform.scale
+    require_room(parameters, scale, ciphertext.limbs)
     for prime in parameters.primes[ciphertext.limbs - drop : ciphertext.limbs]:
         scale /= prime
     babies, giants = (
@@ -211,7 +212,7 @@ def apply_transform(
             ciphertext.native,
             babies,
             giants,
-            transform.diagonals,
+            list(transform.diagonals),
             drop,
             evaluator.threads,
         )
@@ -221,7 +222,7 @@ def apply_transform(
             ciphertext.native,
             babies,
             giants,
-            transform.diagonals,
+            list(transform.diagonals),
             evaluator.keys.key(RELINEARISATION).native,
             drop,
             evaluator.threads,
