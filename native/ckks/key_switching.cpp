@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "ckks/evaluation.hpp"
 #include "ring/parallel.hpp"
+#include "ring/rounded_division.hpp"
 
 namespace strongroom::ckks {
 
@@ -103,12 +105,47 @@ ExtendedCiphertext ExtendedCiphertext::unset(const Parameters& parameters, std::
             Polynomial::unset(parameters.ring(), limbs, Form::kValues, Extent::kWithSpecial)};
 }
 
-Ciphertext finish(const ExtendedCiphertext& extended, std::size_t drop,
-                  const ring::Automorphism* automorphism) {
+Ciphertext switch_key(Decomposition& decomposition, const SwitchingKey& key, const AddRows& added,
+                      std::size_t drop, bool are_values) {
+    const ring::RingPointer& ring = key.ring();
+    const std::size_t limbs = decomposition.limbs();
+    if (drop >= limbs) throw std::invalid_argument("rescaling keeps a prime");
+    if (!ring->converts(limbs - drop, limbs, true)) {
+        return rescale(switch_key(decomposition, key, added, 0, are_values), drop);
+    }
+    const std::size_t kept = limbs - drop;
+    const std::size_t n = ring->degree();
+    ring::RoundedDivision division(ring, 2, limbs, true, kept, Form::kValues);
+    const auto with_row = [&](std::size_t row, const auto& use) {
+        ring::Words b(n), a(n), room_b(n), room_a(n);
+        const AddedRows plus = row < limbs ? added(row, room_b.data(), room_a.data()) : AddedRows{};
+        if (!are_values) decomposition.transform_row(row);
+        decomposition.multiply_row(key, row, b.data(), a.data(), plus.b, plus.a);
+        use(b.data(), a.data());
+    };
+    // Rows of primes that go, then the others: those need never be kept.
+    ring::parallel_for(division.dropped(), [&](std::size_t k) {
+        with_row(kept + k, [&](const std::uint64_t* b, const std::uint64_t* a) {
+            division.take_row(0, k, b);
+            division.take_row(1, k, a);
+        });
+    });
+    division.prepare();
+    ring::parallel_for(kept, [&](std::size_t row) {
+        with_row(row, [&](const std::uint64_t* b, const std::uint64_t* a) {
+            division.finish_row(0, row, b, key.automorphism());
+            division.finish_row(1, row, a, key.automorphism());
+        });
+    });
+    std::vector<Polynomial> quotients = std::move(division).results();
+    return {std::move(quotients[0]), std::move(quotients[1])};
+}
+
+Ciphertext finish(const ExtendedCiphertext& extended, std::size_t drop) {
     const std::size_t limbs = extended.c0.limbs();
     if (drop >= limbs) throw std::invalid_argument("rescaling keeps a prime");
     const std::array<const Polynomial*, 2> parts = {&extended.c0, &extended.c1};
-    std::vector<Polynomial> quotients = ring::divide_and_round(parts, limbs - drop, automorphism);
+    std::vector<Polynomial> quotients = ring::divide_and_round(parts, limbs - drop);
     return {std::move(quotients[0]), std::move(quotients[1])};
 }
 

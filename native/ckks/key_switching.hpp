@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -57,10 +58,23 @@ struct ExtendedCiphertext {
     static ExtendedCiphertext unset(const Parameters& parameters, std::size_t limbs);
 };
 
-// Divide by the special primes and the last `drop` data primes, and apply the automorphism if there
-// is one.
-Ciphertext finish(const ExtendedCiphertext& extended, std::size_t drop,
-                  const ring::Automorphism* automorphism);
+// Rows that are added, times P, to the products of one row of data primes with a key; nullptr for
+// nothing. `room_b` and `room_a` have N words for whoever makes them on the spot.
+struct AddedRows {
+    const std::uint64_t* b = nullptr;
+    const std::uint64_t* a = nullptr;
+};
+using AddRows =
+    std::function<AddedRows(std::size_t row, std::uint64_t* room_b, std::uint64_t* room_a)>;
+
+// The whole of a key switch: products with the key, plus added rows, divided by the special primes
+// and the last `drop` data primes, and then the key's automorphism, if it has one. Rows of the
+// decomposition are transformed on the way unless they `are_values` already.
+Ciphertext switch_key(Decomposition& decomposition, const SwitchingKey& key, const AddRows& added,
+                      std::size_t drop, bool are_values);
+
+// Divide by the special primes and the last `drop` data primes.
+Ciphertext finish(const ExtendedCiphertext& extended, std::size_t drop);
 
 // Throws std::invalid_argument if a key is of another ring or has fewer limbs.
 void require_key(const SwitchingKey& key, const ring::RingPointer& ring, std::size_t limbs);

@@ -75,7 +75,7 @@ class GiantSteps {
         });
     }
 
-    Ciphertext finished(std::size_t drop) const { return finish(sum_, drop, nullptr); }
+    Ciphertext finished(std::size_t drop) const { return finish(sum_, drop); }
 
   private:
     const Parameters& parameters_;

@@ -21,6 +21,13 @@ void require_level(const Ciphertext& ciphertext, const ring::RingPointer& ring, 
     }
 }
 
+// What an automorphism's key switch adds.
+AddRows c0_of(const Ciphertext& ciphertext) {
+    return [&ciphertext](std::size_t row, std::uint64_t*, std::uint64_t*) {
+        return AddedRows{ciphertext.c0.row(row), nullptr};
+    };
+}
+
 void require_automorphism(const SwitchingKey& key) {
     if (key.automorphism() == nullptr) {
         throw std::invalid_argument("a relinearisation key has no automorphism");
@@ -66,19 +73,12 @@ Ciphertext sum_of_products(const Parameters& parameters, std::span<const Ciphert
     Polynomial d2 = Polynomial::unset(ring, limbs, Form::kValues);
     ring::parallel_for(limbs, [&](std::size_t row) { component(2, row, d2.row(row)); });
     Decomposition decomposition(parameters, d2);
-    ExtendedCiphertext result = ExtendedCiphertext::unset(parameters, limbs);
-    ring::parallel_for(decomposition.rows(), [&](std::size_t row) {
-        const bool data = row < limbs;
-        ring::Words d0(data ? n : 0), d1(data ? n : 0);
-        if (data) {
-            component(0, row, d0.data());
-            component(1, row, d1.data());
-        }
-        decomposition.transform_row(row);
-        decomposition.multiply_row(key, row, result.c0.row(row), result.c1.row(row),
-                                   data ? d0.data() : nullptr, data ? d1.data() : nullptr);
-    });
-    return finish(result, drop, nullptr);
+    const auto added = [&](std::size_t row, std::uint64_t* room_b, std::uint64_t* room_a) {
+        component(0, row, room_b);
+        component(1, row, room_a);
+        return AddedRows{room_b, room_a};
+    };
+    return switch_key(decomposition, key, added, drop, false);
 }
 
 Ciphertext apply_automorphism(const Parameters& parameters, const Ciphertext& ciphertext,
@@ -90,13 +90,7 @@ Ciphertext apply_automorphism(const Parameters& parameters, const Ciphertext& ci
     require_automorphism(key);
     const InValues input(ciphertext);
     Decomposition decomposition(parameters, input[0].c1);
-    ExtendedCiphertext result = ExtendedCiphertext::unset(parameters, limbs);
-    ring::parallel_for(decomposition.rows(), [&](std::size_t row) {
-        decomposition.transform_row(row);
-        decomposition.multiply_row(key, row, result.c0.row(row), result.c1.row(row),
-                                   row < limbs ? input[0].c0.row(row) : nullptr);
-    });
-    return finish(result, 0, key.automorphism());
+    return switch_key(decomposition, key, c0_of(input[0]), 0, false);
 }
 
 std::vector<Ciphertext> apply_automorphisms(const Parameters& parameters,
@@ -115,12 +109,7 @@ std::vector<Ciphertext> apply_automorphisms(const Parameters& parameters,
     std::vector<Ciphertext> results;
     results.reserve(keys.size());
     for (const SwitchingKey* key : keys) {
-        ExtendedCiphertext result = ExtendedCiphertext::unset(parameters, limbs);
-        ring::parallel_for(decomposition.rows(), [&](std::size_t row) {
-            decomposition.multiply_row(*key, row, result.c0.row(row), result.c1.row(row),
-                                       row < limbs ? input[0].c0.row(row) : nullptr);
-        });
-        results.push_back(finish(result, 0, key->automorphism()));
+        results.push_back(switch_key(decomposition, *key, c0_of(input[0]), 0, true));
     }
     return results;
 }

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "ring/parallel.hpp"
+#include "ring/rounded_division.hpp"
 
 namespace strongroom::ring {
 
@@ -169,15 +170,6 @@ void Polynomial::truncate(std::size_t limbs) {
     words_.resize(limbs * ring_->row_words());
 }
 
-namespace {
-
-// If the rows that are converted from take no more than this, they stay in the second cache while
-// one row after the other is converted and transformed.
-constexpr std::size_t kCachedBytes = std::size_t{400} << 10;
-
-}  // namespace
-
-// (x - r) / D with r the centred remainder of x modulo D: the nearest integer to x / D.
 std::vector<Polynomial> divide_and_round(std::span<const Polynomial* const> polynomials,
                                          std::size_t limbs, const Automorphism* automorphism) {
     const Polynomial& first = *polynomials[0];
@@ -198,68 +190,19 @@ std::vector<Polynomial> divide_and_round(std::span<const Polynomial* const> poly
         for (const Polynomial& quotient : quotients) pointers.push_back(&quotient);
         return divide_and_round(pointers, limbs, automorphism);
     }
-    const Kernel& kernel = ring.kernel();
-    const std::size_t n = ring.degree();
-    const std::size_t dropped = first.rows() - limbs;
-    const BaseConversion& conversion = ring.conversion(limbs, first.limbs(), special);
-    const std::size_t block = std::min(kConversionBlock, n);
-    const std::size_t blocks = n / block;
-
-    const bool row_by_row = dropped * n * sizeof(std::uint64_t) <= kCachedBytes;
-
-    // The dropped rows as coefficients, then as digits.
-    const std::size_t stride = ring.row_words();
-    Words digits(polynomials.size() * dropped * stride);
-    parallel_for(polynomials.size() * dropped, [&](std::size_t task) {
-        const std::size_t row = limbs + task % dropped;
-        const std::uint64_t* x = polynomials[task / dropped]->row(row);
-        std::uint64_t* out = digits.data() + task * stride;
-        if (values) {
-            kernel.inverse_ntt(out, x, ring.table(first.prime(row)));
-        } else {
-            std::copy_n(x, n, out);
-        }
+    const std::size_t count = polynomials.size();
+    RoundedDivision division(first.ring_pointer(), count, first.limbs(), special, limbs,
+                             first.form());
+    parallel_for(count * division.dropped(), [&](std::size_t task) {
+        const std::size_t k = task / count;
+        division.take_row(task % count, k, polynomials[task % count]->row(limbs + k));
     });
-    std::vector<Polynomial> results;
-    for (std::size_t i = 0; i < polynomials.size(); ++i) {
-        results.push_back(Polynomial::unset(first.ring_pointer(), limbs, first.form()));
-    }
-    parallel_for(polynomials.size() * blocks, [&](std::size_t task) {
-        const std::size_t at = task % blocks * block;
-        std::array<std::uint64_t*, kMostCombined> rows;
-        for (std::size_t k = 0; k < dropped; ++k) {
-            rows[k] = digits.data() + (task / blocks * dropped + k) * stride + at;
-        }
-        conversion.to_digits({rows.data(), dropped}, block);
-        for (std::size_t i = 0; !row_by_row && i < limbs; ++i) {
-            conversion.to_residues(results[task / blocks].row(i) + at, {rows.data(), dropped}, i,
-                                   block);
-        }
+    division.prepare();
+    parallel_for(count * limbs, [&](std::size_t task) {
+        const std::size_t i = task / count;
+        division.finish_row(task % count, i, polynomials[task % count]->row(i), automorphism);
     });
-    parallel_for(polynomials.size() * limbs, [&](std::size_t task) {
-        const std::size_t i = task % limbs;
-        const std::uint64_t* x = polynomials[task / limbs]->row(i);
-        std::uint64_t* result = results[task / limbs].row(i);
-        if (row_by_row) {
-            std::array<const std::uint64_t*, kMostCombined> rows;
-            for (std::size_t k = 0; k < dropped; ++k) {
-                rows[k] = digits.data() + (task / limbs * dropped + k) * stride;
-            }
-            conversion.to_residues(result, {rows.data(), dropped}, i, n);
-        }
-        if (values) kernel.forward_ntt(result, ring.table(i));
-        const ShoupFactor& inverse = conversion.inverse_product(i);
-        if (automorphism == nullptr) {
-            kernel.subtract_scale(result, x, result, n, inverse.value, inverse.shoup,
-                                  ring.modulus(i));
-        } else {
-            Words quotient(n);
-            kernel.subtract_scale(quotient.data(), x, result, n, inverse.value, inverse.shoup,
-                                  ring.modulus(i));
-            kernel.permute(result, quotient.data(), *automorphism);
-        }
-    });
-    return results;
+    return std::move(division).results();
 }
 
 Polynomial lift(const RingPointer& ring, std::size_t limbs, std::span<const std::int32_t> small,
