@@ -1,20 +1,14 @@
 #include "ckks/encryption.hpp"
 
-#include <array>
 #include <stdexcept>
+
+#include "ring/parallel.hpp"
+#include "ring/rounded_division.hpp"
 
 namespace strongroom::ckks {
 
 using ring::Form;
 using ring::Polynomial;
-
-namespace {
-
-Polynomial fresh_error(const ring::RingPointer& ring, std::size_t limbs, ring::Extent extent) {
-    return ring::lift(ring, limbs, ring::sample_error(ring->degree(), ring->kernel()), extent);
-}
-
-}  // namespace
 
 SeededCiphertext encrypt_symmetric(const Parameters& parameters, const Plaintext& plaintext,
                                    const SecretKey& secret) {
@@ -22,7 +16,9 @@ SeededCiphertext encrypt_symmetric(const Parameters& parameters, const Plaintext
     Polynomial a = ring::expand_uniform(parameters.ring(), plaintext.polynomial.limbs(), seed,
                                         ring::Purpose::kCiphertext);
     const Polynomial& message = plaintext.polynomial;
-    Polynomial c0 = fresh_error(parameters.ring(), message.limbs(), ring::Extent::kData);
+    const ring::RingPointer& ring = parameters.ring();
+    Polynomial c0 =
+        ring::lift(ring, message.limbs(), ring::sample_error(ring->degree(), ring->kernel()));
     if (message.form() == Form::kValues) c0.to_values();
     c0.add(message);
     Polynomial product = a;
@@ -42,34 +38,75 @@ Ciphertext restore_seeded(const Parameters& parameters, const ring::Seed& seed, 
     return Ciphertext{std::move(c0), std::move(a)};
 }
 
-Ciphertext encrypt_public(const Parameters& parameters, const Plaintext& plaintext,
-                          const PublicKey& key) {
-    const ring::RingPointer& ring = parameters.ring();
-    const Polynomial& message = plaintext.polynomial;
-    const std::size_t limbs = message.limbs();
-    const ring::Extent extent = key.b.extent();
-    if (key.b.limbs() < limbs) throw std::invalid_argument("the public key has too few primes");
-    Polynomial u = ring::lift(ring, limbs, ring::sample_ternary(ring->degree()), extent);
+namespace {
+
+// round((b u + e0) / P), round((a u + e1) / P) in values form: row by row, and without a transform
+// of the errors of their own.
+Ciphertext divided_encryption_of_zero(const PublicKey& key, std::size_t limbs) {
+    const ring::RingPointer& ring = key.b.ring_pointer();
+    const ring::Kernel& kernel = ring->kernel();
+    const std::size_t n = ring->degree();
+    const auto ternary = ring::sample_ternary(n);
+    const ring::Secret<std::int64_t> u(ternary.begin(), ternary.end());
+    ring::RoundedDivision division(ring, 2, limbs, true, limbs, Form::kValues);
+    for (const std::size_t p : {0, 1}) division.add_small(p, ring::sample_error(n, kernel));
+    const auto with_products = [&](std::size_t prime, std::size_t key_row, const auto& use) {
+        ring::Secret<std::uint64_t> values(n), b(n), a(n);
+        const ring::Modulus& m = ring->modulus(prime);
+        kernel.reduce_integers(values.data(), u.data(), n, m);
+        kernel.forward_ntt(values.data(), ring->table(prime));
+        kernel.multiply(b.data(), values.data(), key.b.row(key_row), n, m);
+        kernel.multiply(a.data(), values.data(), key.a.row(key_row), n, m);
+        use(b.data(), a.data());
+    };
+    ring::parallel_for(division.dropped(), [&](std::size_t k) {
+        with_products(ring->limbs() + k, key.b.limbs() + k,
+                      [&](const std::uint64_t* b, const std::uint64_t* a) {
+                          division.take_row(0, k, b);
+                          division.take_row(1, k, a);
+                      });
+    });
+    division.prepare();
+    ring::parallel_for(limbs, [&](std::size_t row) {
+        with_products(row, row, [&](const std::uint64_t* b, const std::uint64_t* a) {
+            division.finish_row(0, row, b, nullptr);
+            division.finish_row(1, row, a, nullptr);
+        });
+    });
+    std::vector<Polynomial> quotients = std::move(division).results();
+    return {std::move(quotients[0]), std::move(quotients[1])};
+}
+
+// (b u + e0, a u + e1) in coefficient form.
+Ciphertext encryption_of_zero(const PublicKey& key, std::size_t limbs) {
+    const ring::RingPointer& ring = key.b.ring_pointer();
+    Polynomial u = ring::lift(ring, limbs, ring::sample_ternary(ring->degree()));
     u.to_values();
     Ciphertext zero{u, std::move(u)};
     zero.c0.multiply(key.b);
     zero.c1.multiply(key.a);
     for (Polynomial* part : {&zero.c0, &zero.c1}) {
         part->to_coefficients();
-        Polynomial error = fresh_error(ring, limbs, extent);
-        part->add(error);
-        error.wipe_all();
+        part->add_small(ring::sample_error(ring->degree(), ring->kernel()));
     }
-    if (extent == ring::Extent::kWithSpecial) {
-        const std::array<const Polynomial*, 2> parts = {&zero.c0, &zero.c1};
-        std::vector<Polynomial> quotients = ring::divide_and_round(parts, limbs);
-        zero.c0.wipe_all();  // modulo P it tells the noise, and so the message
-        zero.c1.wipe_all();
-        zero = {std::move(quotients[0]), std::move(quotients[1])};
+    return zero;
+}
+
+}  // namespace
+
+Ciphertext encrypt_public(const Parameters& parameters, const Plaintext& plaintext,
+                          const PublicKey& key) {
+    const Polynomial& message = plaintext.polynomial;
+    const std::size_t limbs = message.limbs();
+    if (key.b.ring_pointer() != parameters.ring()) {
+        throw std::invalid_argument("a public key of other parameters");
     }
-    if (message.form() == Form::kValues) {
-        zero.c0.to_values();
-        zero.c1.to_values();
+    if (key.b.limbs() < limbs) throw std::invalid_argument("the public key has too few primes");
+    Ciphertext zero = key.b.extent() == ring::Extent::kWithSpecial
+                          ? divided_encryption_of_zero(key, limbs)
+                          : encryption_of_zero(key, limbs);
+    for (Polynomial* part : {&zero.c0, &zero.c1}) {
+        message.form() == Form::kValues ? part->to_values() : part->to_coefficients();
     }
     zero.c0.add(message);
     return zero;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <stdexcept>
 
 #include "ring/parallel.hpp"
 
@@ -26,10 +27,18 @@ RoundedDivision::RoundedDivision(RingPointer ring, std::size_t count, std::size_
       stride_(ring_->row_words()),
       form_(form),
       row_by_row_(dropped_ * ring_->degree() * sizeof(std::uint64_t) <= kCachedBytes),
+      small_(count),
       digits_(count * dropped_ * stride_) {
     for (std::size_t p = 0; p < count; ++p) {
         results_.push_back(Polynomial::unset(ring_, kept, form));
     }
+}
+
+void RoundedDivision::add_small(std::size_t p, std::span<const std::int32_t> small) {
+    if (small.size() != ring_->degree()) {
+        throw std::invalid_argument("a polynomial has N small coefficients");
+    }
+    small_[p].assign(small.begin(), small.end());
 }
 
 void RoundedDivision::take_row(std::size_t p, std::size_t k, const std::uint64_t* row) {
@@ -39,6 +48,11 @@ void RoundedDivision::take_row(std::size_t p, std::size_t k, const std::uint64_t
     } else {
         std::copy_n(row, ring_->degree(), digits(p, k));
     }
+    if (small_[p].empty()) return;
+    const std::size_t n = ring_->degree();
+    Secret<std::uint64_t> small(n);
+    ring_->kernel().reduce_integers(small.data(), small_[p].data(), n, ring_->modulus(prime));
+    ring_->kernel().add(digits(p, k), digits(p, k), small.data(), n, ring_->modulus(prime));
 }
 
 void RoundedDivision::prepare() {
@@ -65,6 +79,12 @@ void RoundedDivision::finish_row(std::size_t p, std::size_t i, const std::uint64
         std::array<const std::uint64_t*, kMostCombined> rows;
         for (std::size_t k = 0; k < dropped_; ++k) rows[k] = digits(p, k);
         conversion_.to_residues(result, {rows.data(), dropped_}, i, n);
+    }
+    if (!small_[p].empty()) {
+        // x + e - r = x - (r - e), and r is still coefficients, as e is.
+        Secret<std::uint64_t> small(n);
+        kernel.reduce_integers(small.data(), small_[p].data(), n, ring_->modulus(i));
+        kernel.subtract(result, result, small.data(), n, ring_->modulus(i));
     }
     if (form_ == Form::kValues) kernel.forward_ntt(result, ring_->table(i));
     const ShoupFactor& inverse = conversion_.inverse_product(i);

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -22,6 +23,9 @@ class RoundedDivision {
                     std::size_t kept, Form form);
 
     std::size_t dropped() const { return dropped_; }
+
+    // Add N small coefficients to polynomial p, before any of its rows is taken.
+    void add_small(std::size_t p, std::span<const std::int32_t> small);
 
     // The row of polynomial p for the k-th prime that is dropped: data primes, then special ones.
     void take_row(std::size_t p, std::size_t k, const std::uint64_t* row);
@@ -45,6 +49,7 @@ class RoundedDivision {
     std::size_t count_, limbs_, kept_, dropped_, stride_;
     Form form_;
     bool row_by_row_;
+    std::vector<Secret<std::int64_t>> small_;  // empty, or N for a polynomial
     Words digits_;  // of the remainders, for each polynomial and dropped prime
     // Hold the remainders first, unless those are made row by row.
     std::vector<Polynomial> results_;
