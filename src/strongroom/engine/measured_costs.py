@@ -25,7 +25,7 @@ from strongroom.durable import write_durably
 from strongroom.engine.calibration import measure
 from strongroom.engine.cost_model import CostModel
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Of the file. It changes with the kinds of work, and with how they are counted."""
 
 _MOST_BYTES: Final = 1 << 16

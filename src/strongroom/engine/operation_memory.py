@@ -46,14 +46,14 @@ def switching_key_bytes(parameters: Parameters, limbs: int) -> int:
 def rotate_peak(parameters: Parameters, limbs: int, *, count: int = 1, threads: int = 1) -> int:
     """Of `count` rotations of one ciphertext."""
     rows = _decomposition(parameters, limbs) + 2 * (count - 1) * limbs
-    rows += _switch(parameters, limbs, 0) + threads
+    rows += _switch(parameters, limbs, 0) + 3 * threads
     return rows * row_bytes(parameters.ring_degree)
 
 
-def multiply_peak(parameters: Parameters, limbs: int, drop: int = 0) -> int:
+def multiply_peak(parameters: Parameters, limbs: int, drop: int = 0, *, threads: int = 1) -> int:
     """Of a product, or a sum of products."""
     rows = limbs + _decomposition(parameters, limbs) + _switch(parameters, limbs, drop)
-    return rows * row_bytes(parameters.ring_degree)
+    return (rows + 4 * threads) * row_bytes(parameters.ring_degree)
 
 
 def rescale_peak(parameters: Parameters, limbs: int, drop: int) -> int:
@@ -91,7 +91,7 @@ def transform_peak(
     last = 2 * _division(special + drop, limbs - drop)
     if encrypted:
         turned = 2 * limbs * len(set(plan.babies) - {0})
-        rotations = digits + turned + 2 * rows + 2 * special + threads
+        rotations = digits + turned + 2 * special + 3 * threads
         # A giant step's relinearised product is over all primes, and there with its digits.
         step = digits + 2 * rows + (turn if len(plan.giants) > 1 else 0)
         peak = max(rotations, turned + 3 * limbs * giants + 2 * rows + max(step, last))
@@ -136,9 +136,10 @@ def encrypt_peak(parameters: Parameters, limbs: int, *, public: bool = False) ->
     """Of encrypting, under a secret or a public key."""
     rows = 3 * limbs + 2
     if public:
-        extended, special = _extended(parameters, limbs), len(parameters.special_primes)
-        divided = 2 * _division(special, limbs) if special else limbs
-        rows = 2 * extended + max(extended + 2, divided)
+        # Both halves, and with special primes their division, the small polynomials, and rows that
+        # are worked on.
+        special = len(parameters.special_primes)
+        rows = 2 * _division(special, limbs) + 9 if special else 3 * limbs + 2
     return rows * row_bytes(parameters.ring_degree)
 
 
@@ -165,6 +166,5 @@ def _division(dropped: int, kept: int) -> int:
 
 
 def _switch(parameters: Parameters, limbs: int, drop: int) -> int:
-    """Rows of both sums of a key product, and of their division."""
-    dropped = len(parameters.special_primes) + drop
-    return 2 * _extended(parameters, limbs) + 2 * _division(dropped, limbs - drop)
+    """Rows of the division of both sums of a key product, which are never kept as a whole."""
+    return 2 * _division(len(parameters.special_primes) + drop, limbs - drop)

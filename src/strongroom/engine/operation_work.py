@@ -205,11 +205,13 @@ def encrypt_public(parameters: Parameters, limbs: int) -> Work:
     divided by the special ones if there are any."""
     data, special = parameters.primes[:limbs], parameters.special_primes
     rows = limbs + len(special)
-    work = Work(samples=3, passes=20 * rows + 3 * limbs, handed=4 * rows + 2 * limbs)
-    work += _transforms(data + special) * 3 + _transforms(data) * 2
     if special:
-        divided = Work(passes=2 * len(special) + 3 * limbs, handed=rows)
-        work += (divided + _conversion(len(special), limbs)) * 2
+        # Row by row; errors go through the transforms of the remainders.
+        work = Work(samples=3, passes=8 * rows + 8 * limbs)
+        work += _transforms(data + special) + _division(data, special) * 2
+    else:
+        work = Work(samples=3, passes=23 * limbs, handed=6 * limbs)
+        work += _transforms(data) * 5
     peak = memory.encrypt_peak(parameters, limbs, public=True)
     return _call(parameters, work, 2 * rows + limbs, peak)
 
@@ -271,11 +273,10 @@ def _key_product(parameters: Parameters, limbs: int, *, added: int) -> Work:
 
 
 def _finish(parameters: Parameters, limbs: int, drop: int) -> Work:
-    """Both sums of a key product divided by the special primes and the dropped ones."""
+    """Both sums of a key product divided by the special primes and the dropped ones, row by row."""
     kept = parameters.primes[: limbs - drop]
     dropped = parameters.primes[limbs - drop : limbs] + parameters.special_primes
-    rows = limbs + len(parameters.special_primes)
-    return _division(kept, dropped) * 2 + Work(handed=2 * rows)
+    return _division(kept, dropped) * 2
 
 
 def _rotations(parameters: Parameters, limbs: int, count: int) -> Work:
