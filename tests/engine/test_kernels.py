@@ -395,7 +395,7 @@ def test_gaussian_samples_agree(kernels: tuple[str, ...]) -> None:
 @together
 @pytest.mark.parametrize("count", [4094, 4095, 4096, 4097, 9000])
 def test_thousands_of_products_add_up(kernels: tuple[str, ...], count: int) -> None:
-    # Lower halves of products are summed in words: these are all of 52 ones, whose sums are largest.
+    # Lower halves of products are summed in words; these are 2^52 - 1, whose sums are largest.
     generator = np.random.default_rng(count)
     for bits in (20, 30, 45):
         prime = next(ntt_primes(16, bits))

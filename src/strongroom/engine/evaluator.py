@@ -274,7 +274,7 @@ def require_room(parameters: Parameters, scale: Fraction, limbs: int) -> None:
     """
     if 2 * scale >= parameters.modulus(limbs):
         raise ValueError(
-            f"a product of scale 2^{math.log2(scale):.0f} does not fit the modulus of {limbs} primes"
+            f"a product of scale 2^{math.log2(scale):.0f} does not fit a modulus of {limbs} primes"
         )
 
 
