@@ -147,7 +147,7 @@ class Core:
             self.counts["samples"] += 1
         self.transform(self.data + self.special)
         for _ in ("c0", "c1"):
-            self.transform(self.data + self.special)
+            self.transform(self.special)
             self.convert(self.special, self.data)
             self.transform(self.data)
 
