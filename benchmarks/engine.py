@@ -95,6 +95,7 @@ def main() -> int:
 def _measure() -> Iterator[Row]:
     yield from _operations(chains.OPERATIONS_13, ("rotate", "mul"))
     yield from _operations(chains.OPERATIONS_14, tuple(OPERATIONS))
+    yield from _operations(chains.THREE_DIGITS_14, ("rotate", "mul"), "_three_digits")
     yield from _operations(chains.OPERATIONS_15, tuple(OPERATIONS))
     yield from _kernels(chains.OPERATIONS_14)
     yield _key_bytes(chains.OPERATIONS_14)
@@ -103,14 +104,14 @@ def _measure() -> Iterator[Row]:
     yield from _threads(chains.OPERATIONS_15)
 
 
-def _operations(chain: chains.Chain, names: tuple[str, ...]) -> Iterator[Row]:
+def _operations(chain: chains.Chain, names: tuple[str, ...], suffix: str = "") -> Iterator[Row]:
     first, second = _vectors(chain)
     peer, ours = Seal(chain, first, second), Ours(chain, first, second)
     product = first * second
     expected = {"rotate": np.roll(first, -1)}
     expected |= {name: product for name in ("mul", "rescale", "mul_plain")}
     for name in names:
-        yield _compared(chain, name, "", peer, ours, expected.get(name, first))
+        yield _compared(chain, name, suffix, peer, ours, expected.get(name, first))
 
 
 def _kernels(chain: chains.Chain) -> Iterator[Row]:

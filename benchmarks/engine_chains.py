@@ -95,10 +95,12 @@ class Chain:
 
 
 # Special primes are somewhat larger than a digit needs: so the noise of switching keys vanishes in
-# that of the rounding at its end, as it does for SEAL. With 8 data primes of 39 bits there would
-# not be room for that.
+# that of the rounding at its end, as it does for SEAL. At 2^14, 35 bits are the most with which the
+# security table leaves room for special primes that make two digits of 8 data primes; with 38 bits,
+# the most for three digits, a key switch takes longer and keys are larger.
 OPERATIONS_13 = Chain("operations_13", 13, (40,) * 3, (47,), 38)  # digits of 1 + 1 + 1
-OPERATIONS_14 = Chain("operations_14", 14, (38,) * 8, (42,) * 3, 38)  # 3 + 3 + 2
+OPERATIONS_14 = Chain("operations_14", 14, (35,) * 8, (37,) * 4, 35)  # 4 + 4
+THREE_DIGITS_14 = Chain("three_digits_14", 14, (38,) * 8, (42,) * 3, 38)  # 3 + 3 + 2
 OPERATIONS_15 = Chain("operations_15", 15, (43,) * 15, (44,) * 5, 38)  # 5 + 5 + 5
 
 # TenSEAL's contexts: data primes of 50 + 40 + 40 bits for a matrix with a level to spare, and
@@ -106,7 +108,7 @@ OPERATIONS_15 = Chain("operations_15", 15, (43,) * 15, (44,) * 5, 38)  # 5 + 5 +
 MATRIX_13 = Chain("matrix", 13, (50, 40, 40), (42,) * 2, 40)  # 1 + 2
 POLYNOMIAL_14 = Chain("polynomial", 14, (50,) + (40,) * 5, (45,) * 4, 40)  # 4 + 2
 
-OPERATIONS = (OPERATIONS_13, OPERATIONS_14, OPERATIONS_15)
+OPERATIONS = (OPERATIONS_13, OPERATIONS_14, THREE_DIGITS_14, OPERATIONS_15)
 ALL = (*OPERATIONS, MATRIX_13, POLYNOMIAL_14)
 
 
