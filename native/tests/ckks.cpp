@@ -42,13 +42,8 @@ std::vector<double> negacyclic(const std::vector<double>& a, const std::vector<d
 void circuit(std::string_view kernel, std::size_t n) {
     const auto parameters =
         ckks::Parameters::without_security({n, chain(n, {50, 33, 31}), {}, ""}, kernel);
-    const auto moved_from_and_back = [&] {
-        ckks::SecretKey first = ckks::SecretKey::generate(parameters);
-        ckks::SecretKey second = std::move(first);
-        first = std::move(second);
-        return first;
-    };
-    const ckks::SecretKey secret = moved_from_and_back();
+    ckks::SecretKey first = ckks::SecretKey::generate(parameters);
+    const ckks::SecretKey secret = std::move(first);
     const ckks::PublicKey key = ckks::generate_public_key(parameters, secret, 3);
     Generator generator(n);
     const auto row = random_values(generator, n);

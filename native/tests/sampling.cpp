@@ -49,7 +49,8 @@ void samples_are_in_range(const ring::Kernel& kernel) {
     THROWS(ring::sample_error(9, kernel), std::invalid_argument);
     for (unsigned bits = 16; bits <= 50; bits += 2) {
         const auto primes = primes_below(64, bits, 1);
-        const auto ring = std::make_shared<const ring::Ring>(64, primes, kernel.name);
+        const auto ring = std::make_shared<const ring::Ring>(
+            64, primes, std::vector<std::uint64_t>{}, kernel.name);
         ring::Seed seed = ring::random_seed();
         const auto a = ring::expand_uniform(ring, 1, seed, ring::Purpose::kCiphertext);
         const auto b = ring::expand_uniform(ring, 1, seed, ring::Purpose::kCiphertext);
@@ -60,7 +61,8 @@ void samples_are_in_range(const ring::Kernel& kernel) {
 
 void floods_are_added_where_they_belong() {
     const auto primes = chain(16, {50, 40, 21});
-    const auto ring = std::make_shared<const ring::Ring>(16, primes, "");
+    const auto ring =
+        std::make_shared<const ring::Ring>(16, primes, std::vector<std::uint64_t>{}, "");
     for (const double log_sigma : {0.0, 3.5, 40.0, 40.5, 63.0, 64.0, 99.9, 100.0}) {
         for (std::uint32_t count = 0; count <= 16; ++count) {
             std::vector<std::uint32_t> positions(count);
