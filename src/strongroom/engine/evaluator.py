@@ -146,9 +146,10 @@ class Evaluator:
         self._require(a)
         if b.parameters is not self.parameters or b.packing != a.packing:
             raise ValueError("operands of different parameters or packings")
-        require_room(self.parameters, a.scale * b.scale, a.limbs)
+        scale = a.scale * b.scale
+        require_room(self.parameters, scale, a.limbs)
         native = _native.multiply_plain(a.native, b.native, self.threads)
-        product = self._ciphertext(native, a.scale * b.scale, a.packing)
+        product = self._ciphertext(native, scale, a.packing)
         return self.rescale(product, drop) if drop else product
 
     def rescale(self, a: Ciphertext, drop: int) -> Ciphertext:
@@ -272,7 +273,7 @@ def require_room(parameters: Parameters, scale: Fraction, limbs: int) -> None:
     Raises:
         ValueError: it does not; the product would wrap around and say nothing.
     """
-    if 2 * scale >= parameters.modulus(limbs):
+    if 2 * scale.numerator >= parameters.modulus(limbs) * scale.denominator:
         raise ValueError(
             f"a product of scale 2^{math.log2(scale):.0f} does not fit a modulus of {limbs} primes"
         )
