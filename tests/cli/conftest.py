@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from strongroom.compiler.plan import Costs, Guarantee, LinearLayout, Plan
+from strongroom.models.features import Features
 from strongroom.models.output import OutputSpec
 from strongroom.models.rows import InputSpec
 from strongroom.package.file import Package
@@ -37,6 +38,7 @@ def plan() -> Plan:
             log_output_step=-14,
         ),
         input=InputSpec(columns=2, names=("age", "weight"), dtype="float64"),
+        features=Features.plain(2),
         output=OutputSpec(
             task="classification",
             link="logistic",

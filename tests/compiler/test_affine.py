@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from strongroom.compiler.affine import fold_affine
 from strongroom.errors import ModelError
+from strongroom.models.features import Features
 from strongroom.models.graph import Graph, Node, Tensor
 from strongroom.models.output import OutputSpec
 from strongroom.models.rows import InputSpec
@@ -26,6 +27,7 @@ def graph_of(
         constants={name: np.asarray(value) for name, value in constants.items()},
         scores=scores,
         input=InputSpec(columns, (), "float64"),
+        features=Features.plain(columns),
         output=OutputSpec("regression", "identity", outputs, (), "<f8", False, ("predict",)),
     )
 

@@ -44,7 +44,7 @@ def fold_affine(graph: Graph) -> Affine:
     if len(graph.tensors) != 1 or len(graph.tensors[0].shape) != 2:
         raise ModelError("SR-MODEL-UNSUPPORTED", "the model's input is not one table of columns")
     rows = graph.tensors[0].name
-    widths = {rows: graph.input.columns}
+    widths = {rows: graph.features.width}
     for node in graph.nodes:
         widths[node.outputs[0]] = _width(node, widths, graph)
     if graph.scores not in widths or widths[graph.scores] != graph.output.outputs:

@@ -78,17 +78,18 @@ def plan_linear(graph: Graph, affine: Affine, sample: NDArray[np.float64], polic
         PolicyError: SR-POLICY-PRECISION if no catalogue entry reaches the policy's precision.
         ModelError: SR-MODEL-VALUES.
     """
-    centre, half_width = common_range(sample)
+    features = graph.features.encode(sample)
+    centre, half_width = common_range(features)
     model = ScaledAffine.of(affine, centre, half_width)
     with np.errstate(over="ignore"):
-        scores = ((sample - centre) / half_width) @ model.weights.T + model.bias
+        scores = ((features - centre) / half_width) @ model.weights.T + model.bias
     largest = float(np.abs(scores).max())
     log_bound = _log_bound(model, policy)
     best_bits = -math.inf
     for entry in satisfying(policy.security):
         parameters = catalogued(entry.name)
         packing = LinearPacking.choose(
-            parameters.ring_degree, graph.input.columns, graph.output.outputs
+            parameters.ring_degree, graph.features.width, graph.output.outputs
         )
         shape = LinearShape(packing, log_bound, policy.headroom)
         choice = _cheapest(parameters, shape, largest, policy)
@@ -100,11 +101,12 @@ def plan_linear(graph: Graph, affine: Affine, sample: NDArray[np.float64], polic
                 parameters=entry.name,
                 layout=layout,
                 input=graph.input,
+                features=graph.features,
                 output=graph.output,
                 guarantee=linear_guarantee(
                     parameters,
                     choice.limbs.input,
-                    graph.input.columns,
+                    graph.features.width,
                     policy,
                     results=packing.groups,
                 ),

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from strongroom.models.features import Features
 from strongroom.models.output import OutputSpec
 from strongroom.models.rows import InputSpec
 
@@ -25,7 +26,7 @@ class LinearLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
     all of its inner products into `outputs_per_ciphertext` coefficients.
 
     Attributes:
-        columns: number of columns of the model.
+        columns: number of features of the model.
         outputs: number of score columns.
         column_chunks: into how many ciphertexts a row is cut (1 unless it exceeds the ring).
         outputs_per_ciphertext: how many scores of a row one result holds.
@@ -146,7 +147,9 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         protection: "fhe".
         parameters: identifier in the parameter catalogue.
         layout: the packing and its numbers.
-        input, output: what rows go in, how scores become predictions.
+        input: what rows go in.
+        features: the public preprocessing at the asker.
+        output: how scores become predictions.
         guarantee: the guarantee statement.
         costs: what it will cost.
     """
@@ -155,6 +158,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parameters: str
     layout: LinearLayout
     input: InputSpec
+    features: Features
     output: OutputSpec
     guarantee: Guarantee
     costs: Costs

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from strongroom.models.features import Features
 from strongroom.models.output import OutputSpec
 from strongroom.models.rows import InputSpec
 
@@ -32,9 +33,12 @@ class Tensor:
 class Node:
     """One operator, by its ONNX name and with its ONNX meaning.
 
-    A linear model is made of seven, to which importers lower everything else: MatMul by a constant
-    (columns, outputs); Add, Sub, Mul and Div of a table and a constant row, Add and Sub of two
-    tables; Concat of tables and Gather of columns, along axis 1. `name` is that of the node in
+    Every value is a table of numbers, one row a row of the input. A linear model is made of seven
+    operators, to which importers lower everything else: MatMul by a constant (columns, outputs);
+    Add, Sub, Mul and Div of a table and a constant row, Add and Sub of two tables; Concat of
+    tables and Gather of columns, along axis 1. A network also has Mul of two tables and, element by
+    element, the functions of `models.activations`, by the names that they have there. A tree
+    ensemble is one node, `TreeEnsemble` (see `models.trees.graphs`). `name` is that of the node in
     the original model, for messages.
     """
 
@@ -51,11 +55,13 @@ class Graph:
 
     Attributes:
         name: for people; the estimator's or the file's.
-        tensors: the inputs, in order. Tabular models have one, shape (None, columns).
+        tensors: the inputs, in order. Tabular models have one, shape (None, features.width).
         nodes: in topological order; ends in raw scores, before the link.
         constants: initialisers by name.
         scores: name of the tensor of raw scores, shape (None, outputs).
         input: what rows the model takes.
+        features: the public preprocessing: what the asker's side makes of a row before it is
+            encrypted, which is what the graph takes.
         output: how scores become predictions (the link runs at the client).
     """
 
@@ -65,4 +71,5 @@ class Graph:
     constants: Mapping[str, NDArray[np.generic[Any]]]
     scores: str
     input: InputSpec
+    features: Features
     output: OutputSpec

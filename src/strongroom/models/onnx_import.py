@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from strongroom.errors import ModelError, PolicyError
+from strongroom.models.features import Features
 from strongroom.models.graph import Graph, Node, Tensor
 from strongroom.models.onnx_file import OnnxModel, OnnxNode, OnnxValue, malformed, read_onnx
 from strongroom.models.onnx_lowering import Lowering
@@ -90,6 +91,7 @@ def _import(
         constants={name: value for name, value in constants.items() if name in used},
         scores=scores.name,
         input=spec,
+        features=Features.plain(spec.columns),
         output=output_spec or recognised,
     )
 

@@ -121,7 +121,7 @@ def _measure(
         parts.append(client.decrypt(pending, server.answer(pending.body)))
     scores = np.vstack(parts)
     affine = fold_affine(graph)
-    error = float(np.abs(scores - (rows @ affine.weights.T + affine.bias)).max())
+    error = float(np.abs(scores - (graph.features.encode(rows) @ affine.weights.T + affine.bias)).max())
     protected, plain = graph.output.predict(scores), plain_predictions(model, graph, rows)
     if graph.output.task == "classification":
         agree = protected == plain

@@ -7,12 +7,14 @@ protection's own affair; around it is the Open Inference Protocol.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from strongroom.compiler.plan import Plan
+from strongroom.engine import KeySource, PublicKey
 from strongroom.models.graph import Graph
 from strongroom.policy import Policy
 
@@ -34,14 +36,99 @@ class KeyProvider(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class KeyNeed:
+    """One evaluation key that a model needs.
+
+    Attributes:
+        element: `engine.RELINEARISATION` or a Galois element.
+        limbs: for ciphertexts of up to this many primes.
+    """
+
+    element: int
+    limbs: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyNeeds:
+    """What a server must hold of a client's key set before it can answer.
+
+    Attributes:
+        parameters: name in the catalogue.
+        keys: evaluation keys, ascending by element.
+        public_limbs: level of the public key with which answers are re-randomised.
+    """
+
+    parameters: str
+    keys: tuple[KeyNeed, ...]
+    public_limbs: int
+
+
+class OpenKeySet(Protocol):
+    """A client's key set at the server, as far as some `KeyNeeds` go."""
+
+    @property
+    def evaluation_keys(self) -> KeySource:
+        """Relinearisation and Galois keys, mapped from disk."""
+        ...
+
+    @property
+    def public_key(self) -> PublicKey:
+        """Exactly at the level that was asked for."""
+        ...
+
+
+class KeySets(Protocol):
+    """The key sets of the tenant whose request is being answered; nobody else's."""
+
+    def open(self, key_set: bytes, needs: KeyNeeds) -> OpenKeySet:
+        """The keys of one set.
+
+        Args:
+            key_set: its identifier, 16 bytes, which the request named.
+
+        Raises:
+            KeyStoreError: SR-KEYS-MISSING, naming what is missing.
+        """
+        ...
+
+
+class KeySetSource(Protocol):
+    """A client's end of a key set: it makes the keys that a server lacks."""
+
+    @property
+    def identifier(self) -> bytes:
+        """16 bytes that follow from the secret key and say nothing about it."""
+        ...
+
+    @property
+    def needs(self) -> KeyNeeds:
+        """What the model needs."""
+        ...
+
+    def evaluation_key(self, need: KeyNeed) -> bytes:
+        """A fresh evaluation key, serialised (docs/reference/format.md, kind 4)."""
+        ...
+
+    def public_key(self) -> bytes:
+        """A fresh public key, serialised (kind 3)."""
+        ...
+
+
 class ServerSide(Protocol):
     """A model ready to answer protected requests. Stateless between requests."""
 
-    def answer(self, request: bytes | memoryview, *, threads: int = 1) -> bytes:
+    def answer(
+        self, request: bytes | memoryview, *, keys: KeySets | None = None, threads: int = 1
+    ) -> bytes:
         """Answer one request.
+
+        Args:
+            keys: of the tenant who asks; a model without `KeyNeeds` takes none.
 
         Raises:
             CiphertextError: the request is malformed or not for this model.
+            KeyStoreError: SR-KEYS-MISSING.
         """
         ...
 
@@ -68,6 +155,11 @@ class ClientSide(Protocol[Encoded, Pending]):
     @property
     def rows_per_request(self) -> int:
         """How many rows fit into one request, at most."""
+        ...
+
+    @property
+    def key_set(self) -> KeySetSource | None:
+        """The keys that the server must have before it can answer; None where it needs none."""
         ...
 
     def encode(self, rows: NDArray[np.float64]) -> Encoded:

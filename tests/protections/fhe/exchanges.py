@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from strongroom import protections
 from strongroom.compiler.plan import Plan
 from strongroom.keys.store import KeyStore
+from strongroom.models.features import Features
 from strongroom.models.graph import Graph, Node, Tensor
 from strongroom.models.output import OutputSpec
 from strongroom.models.rows import InputSpec
@@ -36,6 +37,7 @@ def linear_graph(weights: Table, bias: Table, names: tuple[str, ...] = ()) -> Gr
         constants={"weights": np.ascontiguousarray(weights.T), "bias": bias},
         scores="scores",
         input=InputSpec(columns=columns, names=names, dtype="float64"),
+        features=Features.plain(columns),
         output=OutputSpec(
             task="regression",
             link="identity",

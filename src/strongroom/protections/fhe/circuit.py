@@ -71,7 +71,9 @@ class LinearCircuit:
         ):
             raise _contradiction("its costs are not those of its requests")
         binding = hashlib.sha256(
-            canonical_json([package, plan.parameters, plan.layout, plan.input, plan.output])
+            canonical_json(
+                [package, plan.parameters, plan.layout, plan.input, plan.features, plan.output]
+            )
         ).digest()
         return cls(
             parameters,
@@ -101,10 +103,12 @@ class LinearCircuit:
 def _require_sound(plan: Plan, parameters: Parameters) -> None:
     """Everything that must hold before a plan's numbers are computed with."""
     layout = plan.layout
-    if layout.columns != plan.input.columns or layout.outputs != plan.output.outputs:
-        raise _contradiction("its layout has other columns or outputs than its model")
-    if not len(layout.centre) == len(layout.half_width) == layout.columns:
+    if layout.columns != plan.features.width or plan.features.columns != plan.input.columns:
         raise _contradiction("its preprocessing has other columns than its model")
+    if layout.outputs != plan.output.outputs:
+        raise _contradiction("its layout has other outputs than its model")
+    if not len(layout.centre) == len(layout.half_width) == layout.columns:
+        raise _contradiction("its ranges are not one a column")
     limits = (layout.response_limbs, layout.sanitise_limbs, layout.input_limbs, parameters.limbs)
     if list(limits) != sorted(limits) or limits[0] < 1:
         raise _contradiction("its levels are not in order, or not in the chain")

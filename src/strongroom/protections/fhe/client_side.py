@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from strongroom import engine
 from strongroom.engine import SecretKey
 from strongroom.errors import CiphertextError, InputError, InputRangeWarning
+from strongroom.models.features import Features
 from strongroom.protections.fhe import wire
 from strongroom.protections.fhe.circuit import LinearCircuit
 
@@ -51,12 +52,14 @@ class LinearClient:
         secret: SecretKey,
         *,
         decryption_log_sigma: float,
-        column_names: tuple[str, ...],
+        features: Features,
+        names: tuple[str, ...],
     ) -> None:
         self._circuit = circuit
         self._secret = secret
         self._log_sigma = decryption_log_sigma
-        self._names = column_names
+        self._features = features
+        self._names = names
         self._centre = np.array(circuit.layout.centre)
         self._half_width = np.array(circuit.layout.half_width)
         # One public key a session: nothing is gained by a fresh one a request.
@@ -67,10 +70,15 @@ class LinearClient:
         """How many rows one request holds at most."""
         return self._circuit.rows_per_request
 
+    @property
+    def key_set(self) -> None:
+        """Inner products need no evaluation key, and the public key travels with each request."""
+        return None
+
     def encode(self, rows: NDArray[np.float64]) -> EncodedRows:
         """See `protections.interface.ClientSide.encode`."""
         with np.errstate(over="ignore"):
-            z = (rows - self._centre) / self._half_width
+            z = (self._features.encode(rows) - self._centre) / self._half_width
         self._check_range(np.abs(z))
         packing = self._circuit.packing
         blocks = tuple(

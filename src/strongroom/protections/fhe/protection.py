@@ -72,7 +72,8 @@ class FheProtection:
             circuit,
             secret,
             decryption_log_sigma=plan.layout.decryption_log_sigma,
-            column_names=plan.input.names,
+            features=plan.features,
+            names=plan.input.names,
         )
 
     def request_limit(self, plan: Plan) -> int:

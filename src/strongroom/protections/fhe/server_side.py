@@ -15,6 +15,7 @@ from strongroom.engine import Ciphertext, Finishing, InnerProductWeights, Public
 from strongroom.protections.fhe import wire
 from strongroom.protections.fhe.circuit import LinearCircuit
 from strongroom.protections.fhe.key_cache import KeyCache
+from strongroom.protections.interface import KeySets
 
 
 class LinearServer:
@@ -37,11 +38,13 @@ class LinearServer:
             for group in range(packing.groups)
         ]
 
-    def answer(self, request: bytes | memoryview, *, threads: int = 1) -> bytes:
+    def answer(
+        self, request: bytes | memoryview, *, keys: KeySets | None = None, threads: int = 1
+    ) -> bytes:
         """Answer one request. See `protections.interface.ServerSide`.
 
-        A request is a few hundred microseconds of work, so `threads` is not used: workers answer
-        requests side by side.
+        A request brings its own public key and is a few hundred microseconds of work, so neither
+        `keys` nor `threads` are used: workers answer requests side by side.
         """
         circuit = self._circuit
         view = memoryview(request).cast("B")

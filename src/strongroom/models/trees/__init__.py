@@ -1,0 +1,1 @@
+"""Tree ensembles, from each framework's own dump."""
