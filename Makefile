@@ -14,6 +14,7 @@ NATIVE_SOURCES := $(shell find native -type f 2>/dev/null) $(wildcard CMakeLists
 NATIVE_CODE := $(filter %.cpp %.hpp %.h,$(NATIVE_SOURCES))
 
 NAME ?= linear
+PEERS ?=
 PYTEST_FLAGS ?=
 
 .NOTPARALLEL:
@@ -46,8 +47,8 @@ format: $(STAMPS)/dev ## bring Python and C++ into shape
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(NATIVE_CODE)
 
-bench: $(STAMPS)/bench ## one benchmark against its peers: make bench NAME=linear
-	@$(BIN)/python benchmarks/$(NAME).py
+bench: $(STAMPS)/bench ## one benchmark against its peers: make bench NAME=linear [PEERS=1]
+	@$(BIN)/python benchmarks/$(NAME:sklearn=sklearn_table).py $(if $(PEERS),--peers)
 
 docs: $(STAMPS)/docs ## the documentation as a web site, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict

@@ -22,6 +22,14 @@ void require_shape(const LinearTransform<Diagonal>& plan, const ring::RingPointe
         plan.diagonals.size() != plan.babies.size() * plan.giants.size()) {
         throw std::invalid_argument("a transform has diagonals for all its steps");
     }
+    if (plan.chained) {
+        const SwitchingKey* const first = plan.giants.size() > 1 ? plan.giants[1] : nullptr;
+        if (plan.giants[0] != nullptr || (plan.giants.size() > 1 && first == nullptr) ||
+            !std::all_of(plan.giants.begin() + 1, plan.giants.end(),
+                         [&](const SwitchingKey* key) { return key == first; })) {
+            throw std::invalid_argument("chained giant steps have one key");
+        }
+    }
     for (const auto& steps : {plan.babies, plan.giants}) {
         for (const SwitchingKey* key : steps) {
             if (key == nullptr) continue;
@@ -75,6 +83,23 @@ class GiantSteps {
         });
     }
 
+    // The whole sum rotated, in place.
+    void turn(const SwitchingKey& key) {
+        const std::array<const Polynomial*, 1> part = {&sum_.c1};
+        const Polynomial c1 = std::move(ring::divide_and_round(part, sum_.c0.limbs())[0]);
+        Decomposition decomposition(parameters_, c1);
+        const std::size_t n = ring_.degree();
+        const ring::Kernel& kernel = ring_.kernel();
+        ring::parallel_for(decomposition.rows(), [&](std::size_t row) {
+            ring::Words b(n), a(n);
+            decomposition.transform_row(row);
+            decomposition.multiply_row(key, row, b.data(), a.data());
+            kernel.add(b.data(), b.data(), sum_.c0.row(row), n, sum_.c0.modulus(row));
+            kernel.permute(sum_.c0.row(row), b.data(), *key.automorphism());
+            kernel.permute(sum_.c1.row(row), a.data(), *key.automorphism());
+        });
+    }
+
     Ciphertext finished(std::size_t drop) const { return finish(sum_, drop); }
 
   private:
@@ -82,6 +107,20 @@ class GiantSteps {
     const ring::Ring& ring_;
     ExtendedCiphertext sum_;
 };
+
+// Adds all giant steps, each with its key; chained ones from the last, unturned, with the sum
+// turned in between.
+template <class Diagonal, class Add>
+void for_each_giant(const LinearTransform<Diagonal>& plan, GiantSteps& giants, const Add& add) {
+    if (!plan.chained) {
+        for (std::size_t i = 0; i < plan.giants.size(); ++i) add(i, plan.giants[i]);
+        return;
+    }
+    for (std::size_t i = plan.giants.size(); i-- > 0;) {
+        add(i, nullptr);
+        if (i > 0) giants.turn(*plan.giants[i]);
+    }
+}
 
 // P x in one row of a data prime.
 void times_special(const ring::Ring& ring, std::uint64_t* out, const std::uint64_t* x,
@@ -167,9 +206,9 @@ Ciphertext transform(const Parameters& parameters, const Ciphertext& x,
         }
     });
     GiantSteps giants(parameters, limbs);
-    for (std::size_t i = 0; i < plan.giants.size(); ++i) {
-        if (!used[i].empty()) giants.add(steps[i], plan.giants[i]);
-    }
+    for_each_giant(plan, giants, [&](std::size_t i, const SwitchingKey* key) {
+        if (!used[i].empty()) giants.add(steps[i], key);
+    });
     return giants.finished(drop);
 }
 
@@ -235,8 +274,8 @@ Ciphertext transform(const Parameters& parameters, const Ciphertext& x,
         }
     });
     GiantSteps giants(parameters, limbs);
-    for (std::size_t i = 0; i < plan.giants.size(); ++i) {
-        if (used[i].empty()) continue;
+    for_each_giant(plan, giants, [&](std::size_t i, const SwitchingKey* key) {
+        if (used[i].empty()) return;
         const Step step = std::move(steps[i]);
         Decomposition decomposition(parameters, step.d2);
         ExtendedCiphertext result = ExtendedCiphertext::unset(parameters, limbs);
@@ -247,8 +286,8 @@ Ciphertext transform(const Parameters& parameters, const Ciphertext& x,
                                        data ? step.d0.row(row) : nullptr,
                                        data ? step.d1.row(row) : nullptr);
         });
-        giants.add(result, plan.giants[i]);
-    }
+        giants.add(result, key);
+    });
     return giants.finished(drop);
 }
 

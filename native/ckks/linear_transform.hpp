@@ -11,11 +11,14 @@ namespace strongroom::ckks {
 // Baby-step giant-step: the result is the sum over giant steps i of
 //     rotate_i( sum over baby steps j of diagonal[i][j] rotate_j(x) ).
 // A step is given by its key, nullptr for the identity; a diagonal by a pointer, nullptr for zero.
-// `diagonals` holds babies.size() of them for each giant step.
+// `diagonals` holds babies.size() of them for each giant step. Where giant steps are 0, s, 2 s, ...
+// they may be chained, as Horner evaluates a polynomial: then all but the first have the key for s,
+// and one key takes the place of many.
 template <class Diagonal>
 struct LinearTransform {
     std::span<const SwitchingKey* const> babies, giants;
     std::span<const Diagonal* const> diagonals;
+    bool chained = false;
 
     const Diagonal* diagonal(std::size_t giant, std::size_t baby) const {
         return diagonals[giant * babies.size() + baby];

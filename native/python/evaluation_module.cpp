@@ -156,29 +156,31 @@ void bind_evaluation(nb::module_& m) {
     m.def(
         "transform_plain",
         [](const ckks::Parameters& parameters, const ckks::Ciphertext& x, const Keys& babies,
-           const Keys& giants, const std::vector<const ckks::Plaintext*>& diagonals,
+           const Keys& giants, const std::vector<const ckks::Plaintext*>& diagonals, bool chained,
            std::size_t drop, std::size_t threads) {
             return on_threads(threads, [&] {
                 return ckks::transform(
                     parameters, x,
-                    ckks::LinearTransform<ckks::Plaintext>{babies, giants, diagonals}, drop);
+                    ckks::LinearTransform<ckks::Plaintext>{babies, giants, diagonals, chained},
+                    drop);
             });
         },
-        "parameters"_a, "x"_a, "babies"_a, "giants"_a, "diagonals"_a, "drop"_a, "threads"_a);
+        "parameters"_a, "x"_a, "babies"_a, "giants"_a, "diagonals"_a, "chained"_a, "drop"_a,
+        "threads"_a);
     m.def(
         "transform_encrypted",
         [](const ckks::Parameters& parameters, const ckks::Ciphertext& x, const Keys& babies,
-           const Keys& giants, const Ciphertexts& diagonals,
+           const Keys& giants, const Ciphertexts& diagonals, bool chained,
            const ckks::SwitchingKey& relinearisation, std::size_t drop, std::size_t threads) {
             return on_threads(threads, [&] {
                 return ckks::transform(
                     parameters, x,
-                    ckks::LinearTransform<ckks::Ciphertext>{babies, giants, diagonals},
+                    ckks::LinearTransform<ckks::Ciphertext>{babies, giants, diagonals, chained},
                     relinearisation, drop);
             });
         },
-        "parameters"_a, "x"_a, "babies"_a, "giants"_a, "diagonals"_a, "relinearisation"_a, "drop"_a,
-        "threads"_a);
+        "parameters"_a, "x"_a, "babies"_a, "giants"_a, "diagonals"_a, "chained"_a,
+        "relinearisation"_a, "drop"_a, "threads"_a);
 }
 
 }  // namespace strongroom

@@ -19,7 +19,8 @@ from strongroom.client.client import Client, Timings
 from strongroom.compiler.plan import Costs, Guarantee, Plan
 from strongroom.errors import InputRangeWarning, StrongroomError
 from strongroom.keys.store import KeyStore
-from strongroom.package.build import plan, protect
+from strongroom.models.trees.options import TreeOptions
+from strongroom.package.build import plan, plans, protect
 from strongroom.package.file import Package, load
 from strongroom.package.manifest import Manifest, Parity
 from strongroom.policy import Policy
@@ -37,7 +38,9 @@ __all__ = [
     "Policy",
     "StrongroomError",
     "Timings",
+    "TreeOptions",
     "load",
     "plan",
+    "plans",
     "protect",
 ]

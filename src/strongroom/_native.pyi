@@ -210,6 +210,7 @@ def transform_plain(
     babies: list[SwitchingKey | None],
     giants: list[SwitchingKey | None],
     diagonals: list[Plaintext | None],
+    chained: bool,
     drop: int,
     threads: int,
 ) -> Ciphertext: ...
@@ -219,6 +220,7 @@ def transform_encrypted(
     babies: list[SwitchingKey | None],
     giants: list[SwitchingKey | None],
     diagonals: list[Ciphertext | None],
+    chained: bool,
     relinearisation: SwitchingKey,
     drop: int,
     threads: int,

@@ -18,9 +18,11 @@ CODES: Final[dict[str, str]] = {
     "SR-INPUT-MISSING": "a value is missing (NaN, None or an empty cell)",
     "SR-INPUT-INFINITE": "a value is infinite",
     "SR-INPUT-TYPE": "a value is text or an object where a number belongs",
+    "SR-INPUT-CATEGORY": "a category is none of those that the model knows",
     "SR-INPUT-SHAPE": "the rows are not a two-dimensional table, or there is none",
     "SR-INPUT-RANGE": "a value is so far outside the sample's range that the score could overflow",
     "SR-INPUT-FILE": "a file of rows can't be read, or an output file can't be written",
+    "SR-INPUT-MEMBERS": "members, nonmembers or their labels can't be used to measure membership",
     # the model that is to be protected
     "SR-MODEL-UNSUPPORTED": "the model holds an operator or estimator that can't run protected",
     "SR-MODEL-UNFITTED": "the model has not been fitted",
@@ -53,6 +55,10 @@ CODES: Final[dict[str, str]] = {
     "SR-KEYS-PERMISSIONS": "the key store can be read by other users of this machine",
     "SR-KEYS-FILE": "the key store can't be read or written",
     "SR-KEYS-MISSING": "an evaluation key that the computation needs is missing",
+    # keys at a server
+    "SR-KEYS-UPLOAD": "an upload of a key is not what the protocol says, or does not continue it",
+    "SR-KEYS-QUOTA": "the tenant's keys would take more room than the server gives it",
+    "SR-KEYS-SPACE": "the server has no room for more keys",
     # the server and the way to it
     "SR-SERVER-URL": "the server's address is not one that a client can use",
     "SR-SERVER-UNREACHABLE": "the server does not answer",
@@ -142,9 +148,19 @@ class CiphertextError(StrongroomError):
 
 
 class KeyStoreError(StrongroomError):
-    """The keys at rest can't be opened or written."""
+    """The keys at rest can't be opened or written.
+
+    Args:
+        http_status: the status that goes with it, 500 unless given.
+    """
 
     exit_status = 8
+
+    def __init__(
+        self, code: str, message: str, remedy: str = "", *, http_status: int = 500
+    ) -> None:
+        super().__init__(code, message, remedy)
+        self.http_status = http_status  # type: ignore[misc]  # an instance may be more exact
 
 
 class ServerError(StrongroomError):

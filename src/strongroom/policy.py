@@ -14,6 +14,8 @@ from strongroom.errors import PolicyError
 
 Security = Literal["classical-128", "quantum-128"]
 
+Objective = Literal["latency", "throughput", "bytes"]
+
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Demands on a protected model; immutable.
@@ -33,6 +35,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             `sanitising_bits` leaves.
         precision_bits: least number of bits that the largest score of the sample must keep above
             the error of scores.
+        objective: what a plan is chosen for where there is a choice: the time of one row, the time
+            of many, or what travels.
         headroom: how many times the sample's range an input may reach before it is refused.
     """
 
@@ -43,6 +47,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decryption_queries: int = 65_536
     query_budget: int = 1_048_576
     precision_bits: int = 14
+    objective: Objective = "latency"
     headroom: float = 8.0
 
     def __post_init__(self) -> None:
@@ -51,6 +56,12 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 "SR-POLICY-VALUE",
                 "policy field security is no column of the security table",
                 f"Choose one of: {', '.join(get_args(Security))}",
+            )
+        if self.objective not in get_args(Objective):
+            raise PolicyError(
+                "SR-POLICY-VALUE",
+                "policy field objective is no objective",
+                f"Choose one of: {', '.join(get_args(Objective))}",
             )
         bounds: dict[str, tuple[float, float]] = {
             "minimum_agreement": (0.0, 1.0),

@@ -85,9 +85,10 @@ def protected(model: Any, sample: Table) -> Target:
     """A fitted scikit-learn model, planned with the default policy and opened for serving."""
     graph = import_model(model)
     fhe = protections.by_name("fhe")
-    plan = fhe.plan(graph, graph.input.rows(sample), Policy())
+    candidate = fhe.candidates(graph, graph.input.rows(sample), Policy())[0]
+    plan = candidate.plan
     centre, half_width = np.array(plan.layout.centre), np.array(plan.layout.half_width)
-    server = fhe.open_server(plan, fhe.protect(graph, plan), package="sha256:0")
+    server = fhe.open_server(plan, candidate.payload(), package="sha256:0")
     assert isinstance(server, LinearServer)
     return Target(plan, ScaledAffine.of(fold_affine(graph), centre, half_width), server)
 

@@ -75,6 +75,7 @@ def plan() -> Plan:
             secret_key_bytes=1024,
             public_key_bytes=26_000,
             evaluation_key_bytes=0,
+            mapped_key_bytes=0,
             request_bytes=38_000,
             response_bytes=20_480,
             rows_per_request=2048,

@@ -115,6 +115,25 @@ def test_explain_says_of_the_server_what_it_says_of_the_file(
     assert of_server == of_file
 
 
+def test_a_served_model_is_compared_with_the_plain_one(
+    folder: Path, package: Path, server: RunningServer
+) -> None:
+    status, out, err = strongroom(
+        *("compare", server.url, "sample.csv", "--model", "wine.skops", "--name", "wine"),
+        *("--trust", load(package).digest, "--ca", server.certificate, "--json"),
+        *("-o", "compared.svg"),
+        cwd=folder,
+        STRONGROOM_TOKEN=server.token,
+        STRONGROOM_PASSPHRASE="of the test",
+    )
+    assert status == 0, err
+    shown = json.loads(out)
+    assert (shown["rows"], shown["agreement"]) == (178, 1.0)
+    assert shown["max_score_difference"] <= shown["declared_score_error"]
+    assert shown["package_digest"] == load(package).digest
+    assert (folder / "compared.svg").read_text().startswith("<svg")
+
+
 def test_another_digest_is_refused_and_nothing_is_written(
     folder: Path, server: RunningServer
 ) -> None:

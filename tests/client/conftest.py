@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import struct
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,8 @@ from strongroom.package.manifest import Parity, encode_manifest
 from strongroom.policy import Policy
 from strongroom.protections.interface import KeyProvider
 
+sys.path.insert(0, str(Path(__file__).parent))
+
 URL = "http://127.0.0.1:8443"
 TOKEN = "canary-token-0001"
 WEIGHTS = np.array([0.5, -2.0])
@@ -48,6 +51,7 @@ class FakeSide:
     """Masks rows with the stored secret, which this server knows. Authenticates responses."""
 
     rows_per_request = ROWS_PER_REQUEST
+    key_set: Any = None
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret

@@ -34,6 +34,7 @@ def test_answers_are_those_of_the_plain_model(connect: Connect, rows: Any) -> No
         np.testing.assert_allclose(
             client.predict_proba(rows)[:, 1], 1 / (1 + np.exp(-scores)), rtol=1e-12
         )
+        np.testing.assert_allclose(client.scores(rows), scores[:, None])
 
 
 def test_frames_are_taken_by_their_names(connect: Connect, server: Any, rows: Any) -> None:

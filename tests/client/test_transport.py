@@ -137,6 +137,8 @@ REFUSALS = {
     "size": (413, {"error": "too large", "code": "SR-REQUEST-SIZE"}),
     "timeout": (504, {"error": "took too long", "code": "SR-WORKER-TIMEOUT"}),
     "ciphertext": (400, {"error": "truncated", "code": "SR-CIPHERTEXT-FORMAT"}),
+    "missing keys": (424, {"error": "lacks products", "code": "SR-KEYS-MISSING"}),
+    "quota": (413, {"error": "too much", "code": "SR-KEYS-QUOTA"}),
 }
 
 
@@ -231,6 +233,24 @@ def test_a_server_that_may_be_computing_still_is_not_asked_again(
     caught = _refused(lambda: client.predict(ROW))
     assert caught.code == "SR-SERVER-UNREACHABLE"
     assert len(server.requests) == 2
+
+
+def test_what_may_be_repeated_at_any_time_is_asked_again_after_a_timeout(
+    pauses: list[float],
+) -> None:
+    asked: list[bytes] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        asked.append(request.read())
+        if len(asked) == 2:
+            raise httpx.ReadTimeout("slow")
+        return httpx.Response(200, stream=httpx.ByteStream(b"yes"))
+
+    transport = Transport("https://a", transport=httpx.MockTransport(handle))
+    for content in (b"first", b"second"):
+        assert transport.ask("PUT", "/v2/keys/x", 9, content=content) == b"yes"
+    assert asked == [b"first", b"second", b"second"]
+    assert len(pauses) == 1
 
 
 def test_a_busy_server_is_asked_again_when_it_says(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +12,11 @@ import keyring.backend
 import keyring.backends.fail
 import pytest
 
+from strongroom.engine import CATALOGUE
 from strongroom.keys import custody
 from strongroom.keys.sealing import Passphrase
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 class MemoryKeyring(keyring.backend.KeyringBackend):
@@ -63,3 +67,11 @@ def memory_keyring(no_keyring: None) -> MemoryKeyring:
     backend = MemoryKeyring()
     keyring.set_keyring(backend)
     return backend
+
+
+@pytest.fixture
+def small_ring(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ring in the catalogue that key sets of tests are over."""
+    from small_key_sets import ENTRY
+
+    monkeypatch.setitem(CATALOGUE, ENTRY.name, ENTRY)

@@ -169,3 +169,40 @@ def test_contradictions_of_a_regressor_are_refused(changes: dict[str, Any]) -> N
     with pytest.raises(PolicyError) as caught:
         regressor(**changes)
     assert caught.value.code == "SR-PLAN-INVALID"
+
+
+PAIRS = np.array([[1.0, 1.0, 1.0], [-1.0, 1.0, -2.0], [-1.0, -1.0, 1.0], [1.0, -3.0, 0.5]])
+"""Scores of three pairs of classes: a against b, a against c, b against c."""
+
+
+def test_most_votes_of_pairs_win_and_the_first_class_in_a_tie() -> None:
+    spec = classifier(link="identity", methods=("predict", "decision_function"), pairs="ovo")
+    assert spec.predict(PAIRS).tolist() == ["a", "a", "b", "a"]
+    assert spec.decision_function(PAIRS).tolist() == PAIRS.tolist()
+
+
+def test_confidences_of_pairs_break_ties_where_the_plain_model_does_so() -> None:
+    fields: dict[str, Any] = {"link": "identity", "methods": ("predict", "decision_function")}
+    shown = classifier(**fields, pairs="ovr")
+    broken = classifier(**fields, pairs="ovr_break_ties")
+    assert shown.predict(PAIRS).tolist() == ["a", "a", "b", "a"]
+    assert broken.predict(PAIRS).tolist() == ["a", "c", "b", "c"]
+    table = shown.decision_function(PAIRS)
+    assert np.array_equal(table, broken.decision_function(PAIRS))
+    # class a has one vote, and confidences 1 - 3 = -2
+    assert table[3, 0] == 1 - 2 / (3 * 3)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"outputs": 2},
+        {"outputs": 1, "classes": ("a", "b")},
+        {"link": "softmax", "methods": ("predict", "predict_proba")},
+        {"outputs": 4, "classes": tuple("abcd")},
+    ],
+)
+def test_pairs_that_contradict_the_classes_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(PolicyError) as caught:
+        classifier(**({"link": "identity", "methods": ("predict",), "pairs": "ovr"} | changes))
+    assert caught.value.code == "SR-PLAN-INVALID"

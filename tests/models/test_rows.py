@@ -15,6 +15,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import sparse
 
 from strongroom.errors import InputError, PolicyError
+from strongroom.models.categories import Categories
 from strongroom.models.rows import InputSpec
 
 PLAIN = InputSpec(3, (), "float64")
@@ -262,3 +263,137 @@ def test_cells_of_any_kind_never_lead_to_another_error(X: list[list[Any]]) -> No
         assert refusal(PLAIN, X).code in (
             "SR-INPUT-TYPE", "SR-INPUT-MISSING", "SR-INPUT-INFINITE",
         )  # fmt: skip
+
+
+LABELLED = InputSpec(
+    4,
+    ("job", "age", "note", "kids"),
+    "float64",
+    categories=(
+        Categories(0, ("cook", "nurse", ""), unknown=True),
+        Categories(3, (0, 1, 2.5, 3), unknown=False),
+    ),
+    missing=(0, 1),
+    ignored=(2,),
+)
+MIXED = pd.DataFrame(
+    {
+        "job": ["nurse", None, "pilot", ""],
+        "age": [50.0, np.nan, 51.0, 52.0],
+        "note": ["a", 1, None, object()],
+        "kids": [3, 0, 2.5, 1],
+    }
+)
+CODES = [[1.0, 50.0, 0.0, 3.0], [np.nan, np.nan, 0, 0], [-1.0, 51.0, 0, 2.0], [2.0, 52.0, 0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        MIXED,
+        MIXED.astype({"job": "category"}),
+        MIXED.astype({"job": "string", "age": "Float64"}),
+        MIXED.astype({"kids": "category"}),
+        MIXED.astype(object),
+        MIXED.to_numpy(),
+        MIXED.to_numpy().tolist(),
+        [tuple(row) for row in MIXED.to_numpy()],
+    ],
+)
+def test_labels_become_codes(X: Any) -> None:
+    rows = LABELLED.rows(X)
+    assert rows.dtype == np.float64
+    assert rows.flags.c_contiguous
+    assert np.array_equal(rows, CODES, equal_nan=True)
+
+
+def test_codes_become_labels_again() -> None:
+    rows = LABELLED.rows(MIXED)
+    columns = LABELLED.labelled(rows)
+    assert columns[0].tolist()[0::3] == ["nurse", ""]
+    assert columns[0][2] not in ("cook", "nurse", "")
+    assert columns[3].dtype == np.float64
+    again = LABELLED.rows(pd.DataFrame(dict(zip(LABELLED.names, columns, strict=True))))
+    assert np.array_equal(rows, again, equal_nan=True)
+
+
+def test_numbers_of_a_numeric_array_are_labels_too() -> None:
+    spec = InputSpec(2, (), "float32", categories=(Categories(1, (0, 0.1, 7), unknown=True),))
+    assert spec.rows(np.array([[0.1, 0.1], [1, 7], [2, 8]])).tolist() == [
+        [float(np.float32(0.1)), 1.0], [1.0, 2.0], [2.0, -1.0],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "code", "words"),
+    [
+        ("kids", [0, 1, 7123, 1], "SR-INPUT-CATEGORY", "row 2, column 'kids'"),
+        ("kids", pd.Categorical([0, 1, 7123, 1]), "SR-INPUT-CATEGORY", "row 2, column 'kids'"),
+        ("kids", [0, 1, None, 1], "SR-INPUT-MISSING", "row 2, column 'kids'"),
+        ("kids", ["0", "1", "0", "7123"], "SR-INPUT-TYPE", "row 0, column 'kids' is text"),
+        ("job", ["cook", "cook", 7123, 1], "SR-INPUT-TYPE", "row 2, column 'job' is a number"),
+        ("job", pd.Categorical([7123] * 4), "SR-INPUT-TYPE", "column 'job' is a number"),
+        ("job", [b"cook", None, "a", "b"], "SR-INPUT-TYPE", "row 0, column 'job' is a bytes"),
+        ("job", pd.to_datetime(["2020-01-01"] * 4), "SR-INPUT-TYPE", "column 'job' is a Time"),
+        ("age", ["7123", 1, 2, 3], "SR-INPUT-TYPE", "row 0, column 'age' is text"),
+        ("age", [1, 2, 3, np.inf], "SR-INPUT-INFINITE", "row 3, column 'age'"),
+    ],
+)
+def test_cells_that_are_no_label_are_refused_by_place(
+    column: str, cells: Any, code: str, words: str
+) -> None:
+    error = refusal(LABELLED, MIXED.assign(**{column: cells}))
+    assert error.code == code
+    assert words in str(error)
+    assert "7123" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"missing": (3,)},
+        {"missing": (1, 1)},
+        {"missing": (-1,)},
+        {"ignored": (2, 0)},
+        {"ignored": (1,), "missing": (1,)},
+        {"categories": (Categories(3, ("a",), True),)},
+        {"categories": (Categories(1, ("a",), True),), "ignored": (1,)},
+        {"categories": (Categories(1, ("a",), True), Categories(1, ("b",), True))},
+    ],
+)
+def test_columns_that_contradict_each_other_are_refused(fields: Any) -> None:
+    with pytest.raises(PolicyError) as caught:
+        InputSpec(3, (), "float64", **fields)
+    assert caught.value.code == "SR-PLAN-INVALID"
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [(), ("a", "a"), (1, True), (1, 1.0), ("a" * 5000,), (float("nan"),), (2**70,)],
+)
+def test_labels_that_make_no_sense_are_refused(labels: Any) -> None:
+    with pytest.raises(PolicyError) as caught:
+        Categories(0, labels, unknown=False)
+    assert caught.value.code == "SR-PLAN-INVALID"
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.floats(), st.integers(), st.none(), st.text(max_size=3), st.booleans(), st.binary()
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_labels_of_any_kind_never_lead_to_another_error(cells: list[Any]) -> None:
+    spec = InputSpec(1, (), "float64", categories=(Categories(0, ("a", 1, 2.5), True),))
+    X = np.empty((len(cells), 1), dtype=object)
+    X[:, 0] = cells
+    known = {"a": 0.0, 1: 1.0, 2.5: 2.0}
+    if any(isinstance(cell, bytes) for cell in cells):
+        assert refusal(spec, X).code == "SR-INPUT-TYPE"
+    elif any(cell is None or cell != cell for cell in cells):
+        assert refusal(spec, X).code == "SR-INPUT-MISSING"
+    else:
+        assert spec.rows(X)[:, 0].tolist() == [known.get(cell, -1.0) for cell in cells]

@@ -1,20 +1,19 @@
-"""A folded model returns what scikit-learn returns: values, labels, dtypes and shapes."""
+"""Linear models, and what stays affine before them, answer as scikit-learn does."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn import datasets
+from plain_answers import assert_equal_to_plain, close, fitted, table
 from sklearn import linear_model as lm
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer, make_column_selector
-from sklearn.decomposition import PCA, IncrementalPCA, TruncatedSVD
+from sklearn.cross_decomposition import PLSRegression
+from sklearn.decomposition import PCA, FactorAnalysis, FastICA, IncrementalPCA, TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.feature_selection import (
     RFE,
@@ -39,13 +38,13 @@ from sklearn.preprocessing import (
     RobustScaler,
     StandardScaler,
 )
+from sklearn.random_projection import GaussianRandomProjection, SparseRandomProjection
 from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR
 
 from strongroom.compiler.affine import fold_affine
+from strongroom.compiler.layering import is_affine
+from strongroom.models.features import Features
 from strongroom.models.sklearn_import import import_sklearn
-
-TOLERANCE = 1e-9
-"""Of the largest value of a column; scikit-learn's own order of additions differs by as much."""
 
 LABELS: dict[str, Callable[[np.ndarray], Any]] = {
     "integers": lambda y: y,
@@ -55,42 +54,6 @@ LABELS: dict[str, Callable[[np.ndarray], Any]] = {
     "objects": lambda y: np.array(["zebra", "a cat", "ox", *"0123456789"], dtype=object)[y],
     "series": lambda y: pd.Series(np.array(["zebra", "a cat", "ox", *"0123456789"])[y]),
 }
-
-
-@cache
-def table(name: str) -> tuple[np.ndarray, np.ndarray]:
-    X, y = getattr(datasets, f"load_{name}")(return_X_y=True)
-    return X, y
-
-
-def close(ours: np.ndarray, theirs: np.ndarray) -> bool:
-    assert ours.shape == theirs.shape
-    assert ours.dtype == theirs.dtype
-    return bool(np.abs(ours - theirs).max() <= TOLERANCE * max(np.abs(theirs).max(), 1e-300))
-
-
-def assert_equal_to_plain(model: Any, X: Any) -> None:
-    graph = import_sklearn(model)
-    affine = fold_affine(graph)
-    assert affine.weights.dtype == affine.bias.dtype == np.float64
-    scores = graph.input.rows(X) @ affine.weights.T + affine.bias
-    ours, theirs = graph.output.predict(scores), model.predict(X)
-    assert ours.dtype == theirs.dtype
-    assert ours.shape == theirs.shape
-    if graph.output.task == "regression":
-        assert close(ours, theirs)
-    else:
-        assert ours.tolist() == theirs.tolist()
-    for method in ("predict_proba", "decision_function"):
-        assert (method in graph.output.methods) == hasattr(model, method)
-        if hasattr(model, method):
-            assert close(getattr(graph.output, method)(scores), getattr(model, method)(X))
-
-
-def fitted(model: Any, X: Any, y: Any) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # convergence on unscaled data is beside the point
-        return clone(model).fit(X, y)
 
 
 CLASSIFIERS = [
@@ -136,6 +99,11 @@ REGRESSORS = [
     lm.TheilSenRegressor(max_subpopulation=50, random_state=0),
     lm.QuantileRegressor(),
     lm.SGDRegressor(random_state=0),
+    lm.PoissonRegressor(),
+    lm.GammaRegressor(),
+    lm.TweedieRegressor(power=1.5),
+    lm.TweedieRegressor(power=0),
+    PLSRegression(2),
     lm.PassiveAggressiveRegressor(random_state=0),
     LinearSVR(),
     SVR(kernel="linear"),
@@ -157,6 +125,11 @@ TRANSFORMERS = [
     PCA(3, whiten=True),
     IncrementalPCA(3, whiten=True),
     TruncatedSVD(3),
+    FactorAnalysis(2),
+    FastICA(2, random_state=0),
+    LinearDiscriminantAnalysis(),
+    GaussianRandomProjection(3, random_state=0),
+    SparseRandomProjection(3, random_state=0),
     SimpleImputer(),
     SimpleImputer(strategy="constant", fill_value=0),
     SelectKBest(k=3),
@@ -297,3 +270,21 @@ def test_columns_by_name(columns: Any) -> None:
     model = fitted(make_pipeline(split, lm.LogisticRegression()), frame, y)
     assert import_sklearn(model).input.names == ("a", "b", "c", "d")
     assert_equal_to_plain(model, frame)
+
+
+@pytest.mark.parametrize("transformer", TRANSFORMERS, ids=lambda step: repr(step)[:60])
+def test_what_is_affine_stays_secret(transformer: Any) -> None:
+    X, y = table("iris")
+    step = transformer if isinstance(transformer, str) else clone(transformer)
+    graph = import_sklearn(fitted(Pipeline([("step", step), ("last", lm.Ridge())]), X, y))
+    assert is_affine(graph)
+    assert fold_affine(graph).weights.shape == (1, graph.features.width)
+    told = " ".join(graph.features.sentences(graph.input.column_labels()))
+    imputed = "SimpleImputer" in repr(step)
+    assert ("public" in told) == (imputed or "does not look at" in told)
+
+
+def test_a_selection_of_columns_stays_secret() -> None:
+    X, y = table("iris")
+    graph = import_sklearn(fitted(make_pipeline(SelectKBest(k=1), lm.Ridge()), X, y))
+    assert graph.features == Features.plain(4)

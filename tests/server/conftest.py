@@ -23,6 +23,8 @@ from strongroom.server.tokens import create_token
 
 SOURCES = Path(__file__).parents[2] / "src"
 
+sys.path.insert(0, str(Path(__file__).parent))
+
 
 @dataclass
 class RunningServer:

@@ -15,7 +15,7 @@ DIGEST = "sha256:" + "ab" * 32
 REQUEST_LIMIT = 1 << 20
 
 
-def _obey(request: bytes | memoryview, *, threads: int = 1) -> bytes:
+def _obey(request: bytes | memoryview, *, keys: object = None, threads: int = 1) -> bytes:
     command, _, argument = bytes(request).partition(b" ")
     if command == b"sleep":
         time.sleep(float(argument))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,11 @@ def _model(name: str, version: str) -> ModelDescription:
         {"read_timeout_seconds": -1},
         {"tls_certificate": "c.pem"},
         {"tls_key": "k.pem"},
+        {"key_bytes_per_tenant": 0},
+        {"key_bytes_total": -1},
+        {"key_chunk_bytes": 2**31},
+        {"key_upload_seconds": 0},
+        {"key_cache_bytes": -1},
         {"loader": "no_colon"},
         {"loader": "module:"},
     ],
@@ -42,6 +48,25 @@ def test_a_value_that_makes_no_sense_is_refused_by_name(fields: dict[str, Any]) 
         ServerConfig(**(complete | fields))
     assert caught.value.code == "SR-SERVER-CONFIG"
     assert next(iter(fields)) in str(caught.value)
+
+
+def test_workers_share_the_processors_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+
+    def threads(**fields: int) -> int:
+        return ServerConfig(packages=("a",), tokens="t", **fields).evaluation_threads
+
+    assert [threads(workers=workers) for workers in (1, 2, 3, 9)] == [8, 4, 2, 1]
+    assert threads(workers=9, threads=5) == 5
+
+
+def test_keys_are_kept_beside_the_tokens_unless_told_otherwise(tmp_path: Path) -> None:
+    config = ServerConfig(packages=("a",), tokens=str(tmp_path / "tokens.json"))
+    assert config.keys_at == tmp_path / "evaluation-keys"
+    config = ServerConfig(packages=("a",), tokens="t", key_folder=str(tmp_path / "k"))
+    assert config.keys_at == tmp_path / "k"
 
 
 def test_a_configuration_file_is_read(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_a_new_token_is_accepted_by_a_running_server(path: Path) -> None:
     assert tokens.tenant(create_token(path, "bank")) == "bank"
 
 
-@pytest.mark.parametrize("damage", ["missing", "truncated", "readable", "short_hash"])
+@pytest.mark.parametrize("damage", ["missing", "truncated", "readable", "hash", "tenant"])
 def test_a_file_that_goes_bad_lets_nobody_in(path: Path, damage: str) -> None:
     token = create_token(path, "hospital")
     tokens = TokenFile(path)
@@ -75,7 +75,8 @@ def test_a_file_that_goes_bad_lets_nobody_in(path: Path, damage: str) -> None:
         path.chmod(0o640)
     else:
         table = json.loads(text)
-        table["tokens"][0]["sha256"] = "ab"
+        wrong = {"hash": {"sha256": "ab"}, "tenant": {"tenant": "../clinic"}}[damage]
+        table["tokens"][0] |= wrong
         path.write_text(json.dumps(table))
     assert tokens.tenant(token) is None
     with pytest.raises(ServerError, match="SR-SERVER-CONFIG"):

@@ -102,10 +102,10 @@ def test_a_package_that_changes_under_a_running_server_is_not_served(
     assert server.client.get("/v2/models/obedient/ready").status_code == 503
     assert server.client.get("/v2/health/live").status_code == 200
     assert _error(server.call(b"x")) == (503, "SR-REQUEST-BUSY")
+    eventually(lambda: "changed on disk" in server.log())
     package.write_text("1")
     eventually(lambda: server.client.get("/v2/health/ready").status_code == 200)
     assert server.answer(b"x") == b"x"
-    assert "changed on disk" in server.log()
 
 
 def test_a_fault_of_the_model_is_internal_and_logged_without_its_text(server) -> None:

@@ -9,7 +9,18 @@ from typing import Annotated
 
 import typer
 
-from strongroom.cli import demo, explain, failures, inspect, keys, plan, predict, protect, serve
+from strongroom.cli import (
+    compare,
+    demo,
+    explain,
+    failures,
+    inspect,
+    keys,
+    plan,
+    predict,
+    protect,
+    serve,
+)
 
 app = typer.Typer(
     name="strongroom",
@@ -24,6 +35,7 @@ app.command("inspect")(inspect.inspect_command)
 app.command("explain")(explain.explain_command)
 app.command("serve")(serve.serve_command)
 app.command("predict")(predict.predict_command)
+app.command("compare")(compare.compare_command)
 app.add_typer(keys.app, name="keys")
 app.command("demo")(demo.demo_command)
 

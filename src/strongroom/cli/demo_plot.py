@@ -6,7 +6,8 @@ Colours come from CSS variables of the page, so one picture serves light and dar
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 
 import numpy as np
@@ -24,7 +25,62 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
-    return [round(index * step, 12) for index in range(first, last + 1)]
+    places = 12 - math.floor(math.log10(step))
+    return [round(index * step, places) for index in range(first, last + 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where values lie in a picture of `WIDTH` by `HEIGHT`; each pair is (low, high)."""
+
+    x_range: tuple[float, float]
+    y_range: tuple[float, float]
+
+    def across(self, value: float) -> float:
+        """The place of a value on the horizontal axis."""
+        low, high = self.x_range
+        return LEFT + (value - low) / (high - low) * (WIDTH - LEFT - RIGHT)
+
+    def up(self, value: float) -> float:
+        """The place of a value on the vertical axis."""
+        low, high = self.y_range
+        return HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
+
+    def picture(self, marks: Iterable[str], *, x_label: str, y_label: str) -> str:
+        """The whole picture: grid, ticks, then the marks, then what the axes are."""
+        parts = [
+            f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+            f'aria-label="{escape(y_label)} against {escape(x_label)}">'
+        ]
+        for value in ticks(*self.x_range):
+            at = self.across(value)
+            parts.append(
+                f'<line class="grid" x1="{at:.1f}" y1="{TOP}" x2="{at:.1f}" '
+                f'y2="{HEIGHT - BOTTOM}"/>'
+            )
+            parts.append(
+                f'<text x="{at:.1f}" y="{HEIGHT - BOTTOM + 17:.1f}" text-anchor="middle">'
+                f"{number(value)}</text>"
+            )
+        for value in ticks(*self.y_range):
+            at = self.up(value)
+            parts.append(
+                f'<line class="grid" x1="{LEFT}" y1="{at:.1f}" x2="{WIDTH - RIGHT}" y2="{at:.1f}"/>'
+            )
+            parts.append(
+                f'<text x="{LEFT - 7}" y="{at + 4:.1f}" text-anchor="end">{number(value)}</text>'
+            )
+        parts.extend(marks)
+        middle_x, middle_y = (LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2
+        parts.append(
+            f'<text class="axis" x="{middle_x}" y="{HEIGHT - 8}" text-anchor="middle">'
+            f"{escape(x_label)}</text>"
+        )
+        parts.append(
+            f'<text class="axis" transform="translate(14 {middle_y}) rotate(-90)" '
+            f'text-anchor="middle">{escape(y_label)}</text></svg>'
+        )
+        return "".join(parts)
 
 
 def scatter(
@@ -38,61 +94,21 @@ def scatter(
 ) -> str:
     """Points (x, y) of shape (n,), each in the colour of its class; `diagonal` draws y = x,
     otherwise y = 0 is drawn."""
-    x_low, x_high = _padded(x)
-    y_low, y_high = (x_low, x_high) if diagonal else _symmetric(y)
-
-    def across(value: float) -> float:
-        return LEFT + (value - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT)
-
-    def up(value: float) -> float:
-        return HEIGHT - BOTTOM - (value - y_low) / (y_high - y_low) * (HEIGHT - TOP - BOTTOM)
-
-    parts = [
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{escape(y_label)} against {escape(x_label)}">'
+    x_range = _padded(np.concatenate([x, y]) if diagonal else x)
+    frame = Frame(x_range, x_range if diagonal else _symmetric(y))
+    guide = x_range if diagonal else (0.0, 0.0)
+    marks = [
+        f'<line class="guide" x1="{frame.across(x_range[0]):.1f}" y1="{frame.up(guide[0]):.1f}" '
+        f'x2="{frame.across(x_range[1]):.1f}" y2="{frame.up(guide[1]):.1f}"/>'
     ]
-    for value in ticks(x_low, x_high):
-        at = across(value)
-        parts.append(
-            f'<line class="grid" x1="{at:.1f}" y1="{TOP}" x2="{at:.1f}" y2="{HEIGHT - BOTTOM}"/>'
-        )
-        parts.append(
-            f'<text x="{at:.1f}" y="{up(y_low) + 17:.1f}" text-anchor="middle">{value:g}</text>'
-        )
-    for value in ticks(y_low, y_high):
-        at = up(value)
-        parts.append(
-            f'<line class="grid" x1="{LEFT}" y1="{at:.1f}" x2="{WIDTH - RIGHT}" y2="{at:.1f}"/>'
-        )
-        parts.append(
-            f'<text x="{LEFT - 7}" y="{at + 4:.1f}" text-anchor="end">{_number(value)}</text>'
-        )
-    guide = (
-        across(x_low),
-        up(x_low if diagonal else 0),
-        across(x_high),
-        up(x_high if diagonal else 0),
-    )
-    parts.append(
-        '<line class="guide" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>'.format(*guide)
-    )
     known = sorted(set(classes))
     for place_x, place_y, name in zip(x.tolist(), y.tolist(), classes, strict=True):
-        parts.append(
-            f'<circle class="class{known.index(name)}" cx="{across(place_x):.1f}" '
-            f'cy="{up(place_y):.1f}" r="3.4"><title>{escape(name)}: {place_x:.6f}, '
+        marks.append(
+            f'<circle class="class{known.index(name)}" cx="{frame.across(place_x):.1f}" '
+            f'cy="{frame.up(place_y):.1f}" r="3.4"><title>{escape(name)}: {place_x:.6f}, '
             f"{place_y:.3g}</title></circle>"
         )
-    middle_x, middle_y = (LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2
-    parts.append(
-        f'<text class="axis" x="{middle_x}" y="{HEIGHT - 8}" text-anchor="middle">'
-        f"{escape(x_label)}</text>"
-    )
-    parts.append(
-        f'<text class="axis" transform="translate(14 {middle_y}) rotate(-90)" '
-        f'text-anchor="middle">{escape(y_label)}</text></svg>'
-    )
-    return "".join(parts)
+    return frame.picture(marks, x_label=x_label, y_label=y_label)
 
 
 def bars(parts_of: Mapping[str, Mapping[str, float]]) -> str:
@@ -129,5 +145,6 @@ def _symmetric(values: NDArray[np.float64]) -> tuple[float, float]:
     return -reach, reach
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """A tick for people: 0, 2.5, 1.2e-05."""
     return "0" if value == 0 else f"{value:g}" if abs(value) >= 1e-3 else f"{value:.1e}"

@@ -26,7 +26,7 @@ def inspect_command(file: PackageArgument, as_json: JsonOption = False) -> None:
     show.print_table(
         f"Predicted costs ({package.manifest.protection}, {package.manifest.plan.parameters})",
         ("what", "predicted"),
-        statement.cost_rows(package.manifest.plan.costs),
+        statement.cost_rows(package.manifest.plan),
     )
 
 

@@ -1,4 +1,5 @@
-"""The options that `plan` and `protect` share: those that make a `Policy`, and a few more."""
+"""The options that `plan` and `protect` share: those that make a `Policy` and the dials of trees,
+and a few more."""
 
 from __future__ import annotations
 
@@ -6,7 +7,8 @@ from typing import Annotated, Final
 
 import typer
 
-from strongroom.policy import Policy, Security
+from strongroom.models.trees.options import GridChoice, TreeOptions
+from strongroom.policy import Objective, Policy, Security
 
 DEFAULT: Final = Policy()
 
@@ -30,6 +32,22 @@ AgreementOption = Annotated[
         "--minimum-agreement", help="Least share of the sample's rows that must predict the same."
     ),
 ]
+ObjectiveOption = Annotated[
+    Objective,
+    typer.Option("--objective", help="What to plan for: one row soon, many rows, or few bytes."),
+]
+GridOption = Annotated[
+    GridChoice | None,
+    typer.Option("--grid", help="Trees: which cut points askers see; default: the model's."),
+]
+GroupOption = Annotated[
+    int | None,
+    typer.Option("--trees-per-group", help="Trees: so many share a grid of their own."),
+]
+DecoysOption = Annotated[
+    int | None,
+    typer.Option("--decoys", help="Trees: of a padded grid, decoys for each cut point."),
+]
 ProtectionOption = Annotated[
     str, typer.Option("--protection", help="How the model is guarded: fhe.")
 ]
@@ -37,3 +55,23 @@ NoHeaderOption = Annotated[
     bool, typer.Option("--no-header", help="The CSV file has no line of column names.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
+
+
+def tree_options(
+    grid: GridChoice | None, trees_per_group: int | None, decoys: int | None
+) -> TreeOptions | None:
+    """The dials of trees; None if all are as usual.
+
+    Raises:
+        PolicyError: SR-POLICY-VALUE.
+    """
+    if decoys is not None and grid != "padded":
+        raise typer.BadParameter("--decoys goes with --grid padded")
+    if grid is None and trees_per_group is None:
+        return None
+    usual = TreeOptions()
+    return TreeOptions(
+        grid=grid or usual.grid,
+        trees_per_group=trees_per_group,
+        decoys=usual.decoys if decoys is None else decoys,
+    )

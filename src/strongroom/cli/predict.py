@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 from numpy.typing import NDArray
 
@@ -19,6 +18,7 @@ from strongroom.cli.token import find_token
 from strongroom.client.client import Client
 from strongroom.keys.store import KeyStore
 from strongroom.models.output import Method
+from strongroom.models.text_rows import TextRows
 
 
 def predict_command(
@@ -70,8 +70,8 @@ def predict_command(
         ca=ca,
         timeout_seconds=timeout_seconds,
     ) as client:
-        table.require_names(client.plan.input.names)
-        answers = _ask(client, method, table.values)
+        say_keys_sent(client)
+        answers = _ask(client, method, table)
         names = predictions.column_names(method, client.plan.output, answers)
         text = predictions.prediction_text(names, answers)
         if output is not None:
@@ -81,6 +81,7 @@ def predict_command(
                 "rows": len(answers),
                 "method": method,
                 "package_digest": client.package_digest,
+                "key_bytes_sent": client.key_bytes_sent,
                 "timings": client.timings,
             }
             where = {"predictions": answers.tolist()} if output is None else {"output": str(output)}
@@ -92,7 +93,14 @@ def predict_command(
         print(f"wrote {len(answers)} predictions to {output}", file=sys.stderr)
 
 
-def _ask(client: Client, method: Method, rows: NDArray[np.float64]) -> NDArray[Any]:
+def say_keys_sent(client: Client) -> None:
+    """Tell that keys went to the server, and that it keeps them."""
+    if client.key_bytes_sent:
+        size = show.byte_count(client.key_bytes_sent)
+        print(f"sent {size} of evaluation keys, which the server keeps", file=sys.stderr)
+
+
+def _ask(client: Client, method: Method, rows: TextRows) -> NDArray[Any]:
     if method == "predict_proba":
         return client.predict_proba(rows)
     if method == "decision_function":

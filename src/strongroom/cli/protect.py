@@ -13,6 +13,8 @@ from strongroom.cli import show
 from strongroom.cli.plan import ModelArgument, SampleOption
 from strongroom.cli.rows_file import read_rows
 from strongroom.errors import PackageError
+from strongroom.models.categories import Label
+from strongroom.models.text_rows import TextRows, typed_labels
 from strongroom.policy import Policy
 
 
@@ -31,6 +33,22 @@ def protect_command(
     sanitising_bits: options.LambdaOption = options.DEFAULT.sanitising_bits,
     precision_bits: options.PrecisionOption = options.DEFAULT.precision_bits,
     minimum_agreement: options.AgreementOption = options.DEFAULT.minimum_agreement,
+    objective: options.ObjectiveOption = options.DEFAULT.objective,
+    grid: options.GridOption = None,
+    trees_per_group: options.GroupOption = None,
+    decoys: options.DecoysOption = None,
+    members: Annotated[
+        Path | None,
+        typer.Option("--members", help="CSV file of rows that the model was trained on."),
+    ] = None,
+    nonmembers: Annotated[
+        Path | None,
+        typer.Option("--nonmembers", help="CSV file of rows that it was not trained on."),
+    ] = None,
+    label_column: Annotated[
+        str | None,
+        typer.Option("--label-column", help="Column of these two that holds the true answers."),
+    ] = None,
     no_header: options.NoHeaderOption = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
     as_json: options.JsonOption = False,
@@ -40,22 +58,31 @@ def protect_command(
         raise PackageError(
             "SR-PACKAGE-EXISTS", f"{output} exists already", "Pass --overwrite to replace it"
         )
-    table = read_rows(sample, header=not no_header)
+    trees = options.tree_options(grid, trees_per_group, decoys)
+    if label_column is not None and (members is None or nonmembers is None):
+        raise typer.BadParameter("--label-column goes with --members and --nonmembers")
     policy = Policy(
         security=security,
         sanitising_bits=sanitising_bits,
         precision_bits=precision_bits,
         minimum_agreement=minimum_agreement,
+        objective=objective,
     )
+    inside = _labelled(members, label_column, header=not no_header)
+    outside = _labelled(nonmembers, label_column, header=not no_header)
     package = strongroom.protect(
         model,
-        sample=table.values,
+        sample=read_rows(sample, header=not no_header),
         protection=protection,
         policy=policy,
+        trees=trees,
         name=name or output.stem,
         version=version,
+        members=inside[0],
+        nonmembers=outside[0],
+        member_labels=inside[1],
+        nonmember_labels=outside[1],
     )
-    table.require_names(package.manifest.plan.input.names)
     package.save(output, overwrite=overwrite)
     if as_json:
         show.print_json(
@@ -67,6 +94,21 @@ def protect_command(
         f"agreement with the plain model {parity.agreement:.2%} of {parity.rows} rows, "
         f"largest score error {parity.max_score_error:.1e}"
     )
+    if package.manifest.plan.guarantee.membership is not None:
+        show.print_lines([package.manifest.plan.guarantee.training_data])
     print(f"wrote {output}")
     print(f"digest {package.digest}")
     print("Give the digest to those who will ask the model; they pass it as --trust.")
+
+
+def _labelled(
+    path: Path | None, label_column: str | None, *, header: bool
+) -> tuple[TextRows | None, list[Label] | None]:
+    """Rows of a file, and their labels if a column holds them."""
+    if path is None:
+        return None, None
+    table = read_rows(path, header=header)
+    if label_column is None:
+        return table, None
+    rows, labels = table.without(label_column)
+    return rows, typed_labels(labels)

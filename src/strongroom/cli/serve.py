@@ -28,7 +28,10 @@ def serve_command(
     ] = None,
     tls_key: Annotated[Path | None, typer.Option("--tls-key", help="Its private key, PEM.")] = None,
     workers: Annotated[int, typer.Option("--workers", help="Number of worker processes.")] = 2,
-    threads: Annotated[int, typer.Option("--threads", help="Threads of one evaluation.")] = 1,
+    threads: Annotated[
+        int | None,
+        typer.Option("--threads", help="Threads of one evaluation; else processors / workers."),
+    ] = None,
     worker_memory_mib: Annotated[
         int,
         typer.Option("--worker-memory-mib", help="Memory that an evaluation may take, in MiB."),
@@ -37,6 +40,14 @@ def serve_command(
         float,
         typer.Option("--evaluation-timeout-seconds", help="After which an evaluation is ended."),
     ] = 60.0,
+    key_folder: Annotated[
+        Path | None,
+        typer.Option("--key-folder", help="Where tenants' evaluation keys are kept."),
+    ] = None,
+    key_mib_per_tenant: Annotated[
+        int,
+        typer.Option("--key-mib-per-tenant", help="Room for one tenant's keys, in MiB."),
+    ] = 4096,
     as_json: JsonOption = False,
 ) -> None:
     """Serve PACKAGES to whoever has a token, until it is told to stop (SIGTERM or Ctrl-C).
@@ -65,6 +76,8 @@ def serve_command(
             threads=threads,
             worker_memory_bytes=worker_memory_mib << 20,
             evaluation_timeout_seconds=evaluation_timeout_seconds,
+            key_folder=None if key_folder is None else str(key_folder),
+            key_bytes_per_tenant=key_mib_per_tenant << 20,
         ),
         announce=announce,
     )

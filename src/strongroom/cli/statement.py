@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 from strongroom.cli.show import byte_count, milliseconds
-from strongroom.compiler.plan import Costs, Guarantee, Plan, Visibility
+from strongroom.compiler.plan import Guarantee, NetworkLayout, Plan, Visibility
+
+CANDIDATE_HEAD: Final = (
+    *("", "parameters", "rows a ciphertext", "server", "asker", "keys", "request", "response"),
+    "precision",
+)
+_CANDIDATES_SHOWN: Final = 12
 
 _SEES: dict[Visibility, str] = {
     "hidden": "does not see",
@@ -22,7 +31,7 @@ def visibility_rows(guarantee: Guarantee) -> list[tuple[str, str, str]]:
             _SEES[guarantee.weights_from_server],
             _weights_from_client(guarantee),
         ),
-        ("structure of the model", "sees", "sees: " + "; ".join(guarantee.structure_visible)),
+        ("structure of the model", "sees", "sees what is listed below"),
     ]
 
 
@@ -58,6 +67,7 @@ def sentences(guarantee: Guarantee) -> list[str]:
         f"decryption floods for {guarantee.decryption_bits} bits over "
         f"{guarantee.decryption_queries:,} answers a key."
     )
+    said.extend(_visible(guarantee.structure_visible))
     said.extend(f"Assumption: {assumption}" for assumption in guarantee.assumptions)
     said.append(
         "Not promised: answers alone reveal the model to whoever may ask often enough; "
@@ -67,16 +77,30 @@ def sentences(guarantee: Guarantee) -> list[str]:
     return said
 
 
-def cost_rows(costs: Costs) -> list[tuple[str, str]]:
+def cost_rows(plan: Plan) -> list[tuple[str, str]]:
     """Rows of a table: what a plan predicts."""
-    return [
-        ("latency at the server, one row", milliseconds(costs.server_milliseconds)),
+    costs, rows = plan.costs, plan.layout.rows_per_ciphertext
+    threads = ", two threads" if isinstance(plan.layout, NetworkLayout) else ""
+    said = [
+        (f"latency at the server, one row{threads}", milliseconds(costs.server_milliseconds)),
         ("latency at the asker, one row", milliseconds(costs.client_milliseconds)),
+        ("rows that share a ciphertext, in about the same time", f"{rows:,}"),
         ("extra memory of a full request at the server", byte_count(costs.server_peak_bytes)),
         ("memory of the loaded model", byte_count(costs.model_bytes)),
         ("secret key (stays with the asker)", byte_count(costs.secret_key_bytes)),
-        ("public key (inside a request)", byte_count(costs.public_key_bytes)),
-        ("evaluation keys (kept at the server)", byte_count(costs.evaluation_key_bytes)),
+    ]
+    if costs.evaluation_key_bytes:
+        said += [
+            (
+                "keys that an asker uploads once, for all models on these parameters",
+                byte_count(costs.evaluation_key_bytes),
+            ),
+            ("these keys on the server's disk", byte_count(costs.mapped_key_bytes)),
+        ]
+    else:
+        said.append(("public key (inside a request)", byte_count(costs.public_key_bytes)))
+    return [
+        *said,
         ("request, one row", byte_count(costs.request_bytes)),
         ("response, one row", byte_count(costs.response_bytes)),
         ("rows in a request, at most", f"{costs.rows_per_request:,}"),
@@ -87,6 +111,27 @@ def cost_rows(costs: Costs) -> list[tuple[str, str]]:
     ]
 
 
+def candidate_rows(plans: Sequence[Plan]) -> list[tuple[str, ...]]:
+    """Rows of a table: what a model could run as, the chosen plan first and marked."""
+    said = [
+        (
+            "chosen" if place == 0 else "",
+            plan.parameters,
+            f"{plan.layout.rows_per_ciphertext:,}",
+            milliseconds(plan.costs.server_milliseconds),
+            milliseconds(plan.costs.client_milliseconds),
+            byte_count(plan.costs.evaluation_key_bytes),
+            byte_count(plan.costs.request_bytes),
+            byte_count(plan.costs.response_bytes),
+            f"{plan.costs.precision_bits:.0f} bits",
+        )
+        for place, plan in enumerate(plans[:_CANDIDATES_SHOWN])
+    ]
+    if len(plans) > _CANDIDATES_SHOWN:
+        said.append(("", f"and {len(plans) - _CANDIDATES_SHOWN} more", *[""] * 7))
+    return said
+
+
 def model_line(plan: Plan) -> str:
     """One line on what the model takes and gives."""
     outcome = (
@@ -94,4 +139,19 @@ def model_line(plan: Plan) -> str:
         if plan.output.task == "classification"
         else f"{plan.output.outputs} value(s)"
     )
-    return f"{plan.output.task}, {plan.input.columns} columns in, {outcome} out"
+    line = f"{plan.output.task}, {plan.input.columns} columns in, {outcome} out"
+    if not isinstance(plan.layout, NetworkLayout):
+        return line
+    steps = plan.layout.steps
+    units = " + ".join(f"{step.blocks * step.units:,}" for step in steps)
+    return (
+        f"{line}; {plan.layout.features:,} numbers of a row are encrypted, "
+        f"{len(steps)} hidden step{'s' * (len(steps) > 1)} of {units} units"
+    )
+
+
+def _visible(structure: Sequence[str]) -> list[str]:
+    """What every asker can read: short items in one sentence, sentences by themselves."""
+    items = [item for item in structure if not item.endswith(".")]
+    said = [f"Every asker can read in the plan: {'; '.join(items)}."] if items else []
+    return said + [item for item in structure if item.endswith(".")]

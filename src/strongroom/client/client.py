@@ -4,8 +4,9 @@
         labels = client.predict(X)
 
 Before any row leaves, the served package is compared with what is trusted and its plan with the
-policy (see `client.trust` and the protection's own checks). Rows are checked, encoded and
-encrypted here, computed on there, and decrypted, linked and labelled here.
+policy (see `client.trust` and the protection's own checks). Evaluation keys that the model needs
+and the server lacks are sent then, and again should the server have dropped them. Rows are checked,
+encoded and encrypted here, computed on there, and decrypted, linked and labelled here.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strongroom import protections
+from strongroom.client.key_spool import KeySpool
+from strongroom.client.key_upload import KeyUpload
 from strongroom.client.progress import RowProgress
-from strongroom.client.transport import Transport
+from strongroom.client.transport import Exchange, Transport
 from strongroom.client.trust import Trust, Verifier
 from strongroom.compiler.plan import Guarantee, Plan
 from strongroom.errors import KeyStoreError, ModelError, ServerError
@@ -81,8 +84,8 @@ class Client:
         passphrase: of that key store; else $STRONGROOM_PASSPHRASE or the system's keyring.
         ca: PEM file of certificates to trust instead of the usual authorities.
         timeout_seconds: how long to wait for a connection, and for each next byte of an answer.
-        progress: whether to show a progress bar on standard error after two seconds; None: if
-            that is a terminal.
+        progress: whether to show a progress bar on standard error after two seconds, for keys
+            that are sent and for rows; None: if that is a terminal.
         transport: replaces the network, for tests.
 
     Raises:
@@ -91,6 +94,8 @@ class Client:
         PolicyError: the plan falls short of the policy.
         KeyStoreError: the keys can't be opened.
     """
+
+    _upload: KeyUpload | None = None
 
     def __init__(
         self,
@@ -117,6 +122,7 @@ class Client:
         self._progress = progress
         self._closed = False
         self._timings = Timings()
+        self._key_bytes_sent = 0
         self._transport = Transport(
             url, token=token, ca=ca, timeout_seconds=timeout_seconds, transport=transport
         )
@@ -132,6 +138,12 @@ class Client:
             self._side: ClientSide[Any, Any] = protection.open_client(
                 self.plan, provider, policy, package=self._digest
             )
+            if self._side.key_set is not None:
+                home = provider.home if isinstance(provider, KeyStore) else None
+                self._upload = KeyUpload(
+                    self._transport, self._side.key_set, KeySpool(home), progress
+                )
+                self._key_bytes_sent = self._upload.send_missing()
             # Last, so that nothing is pinned that could not be used.
             verifier.accept(self._digest)
         except BaseException:
@@ -177,6 +189,20 @@ class Client:
         """Of the last call that succeeded; all zero before."""
         return self._timings
 
+    @property
+    def key_bytes_sent(self) -> int:
+        """Bytes of keys that this client has sent; 0 where the server had them all."""
+        return self._key_bytes_sent
+
+    def delete_keys(self) -> None:
+        """Remove this client's key set from the server. The next call would send it again.
+
+        Raises:
+            ServerError: the server can't be reached, or refuses.
+        """
+        if self._upload is not None:
+            self._upload.delete()
+
     def close(self) -> None:
         """Close the connection."""
         self._closed = True
@@ -214,6 +240,14 @@ class Client:
         """
         return self.plan.output.decision_function(self._scores(X, "decision_function"))
 
+    def scores(self, X: Any) -> NDArray[np.float64]:
+        """Raw scores, shape (n, outputs), that `plan.output` makes predictions of.
+
+        Raises:
+            InputError, ServerError, CiphertextError: as for `predict`.
+        """
+        return self._scores(X, "predict")
+
     def _scores(self, X: Any, method: Method) -> NDArray[np.float64]:
         """Decrypted scores, shape (n, outputs), in the order of the rows."""
         if self._closed:
@@ -239,9 +273,7 @@ class Client:
         encoding_done = time.perf_counter()
         pending = self._side.encrypt(encoded)
         encrypted = time.perf_counter()
-        exchange = self._transport.infer(
-            self._model, pending.body, self._digest, self.plan.costs.full_response_bytes
-        )
+        exchange = self._exchange(pending.body)
         received = time.perf_counter()
         # A failure from here on ends the call. It must not lead to a repetition: see
         # `Transport._patiently`.
@@ -258,3 +290,17 @@ class Client:
             bytes_received=exchange.bytes_received,
             requests=1,
         )
+
+    def _exchange(self, body: bytes) -> Exchange:
+        """Send a request; where the server lacks keys, send those and then the same bytes again.
+
+        That is as safe as any repetition before an answer was decoded, and happens once.
+        """
+        limit = self.plan.costs.full_response_bytes
+        try:
+            return self._transport.infer(self._model, body, self._digest, limit)
+        except ServerError as error:
+            if error.code != "SR-KEYS-MISSING" or self._upload is None:
+                raise
+        self._key_bytes_sent += self._upload.send_missing()
+        return self._transport.infer(self._model, body, self._digest, limit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -13,13 +13,16 @@ if TYPE_CHECKING:
 DELAY_SECONDS: Final = 2.0
 
 
-class RowProgress:
-    """Counts rows, and shows the count on standard error once two seconds have passed.
+class _CallProgress:
+    """Counts what is done, and shows the count on standard error once two seconds have passed.
 
     Args:
-        total: number of rows.
+        total: how much there is to do.
         shown: whether to show it; None: if standard error is a terminal.
     """
+
+    what: ClassVar[str]
+    in_bytes: ClassVar[bool]
 
     def __init__(self, total: int, shown: bool | None = None) -> None:
         self._total = total
@@ -50,19 +53,36 @@ class RowProgress:
             if self._bar is not None:
                 self._bar.stop()
 
-    def advance(self, rows: int) -> None:
-        """So many more rows are done."""
+    def advance(self, count: int) -> None:
+        """So many more are done."""
         with self._lock:
-            self._done += rows
+            self._done += count
             if self._bar is not None:
                 self._bar.update(self._bar.task_ids[0], completed=self._done)
 
     def _show(self) -> None:
         # rich takes a while to import, and most calls are over before it is needed.
         from rich.console import Console
-        from rich.progress import Progress
+        from rich.progress import DownloadColumn, Progress
 
+        columns = Progress.get_default_columns()
+        if self.in_bytes:
+            columns = (*columns, DownloadColumn())
         with self._lock:
-            self._bar = Progress(console=Console(stderr=True), transient=True)
-            self._bar.add_task("rows", total=self._total, completed=self._done)
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar.add_task(self.what, total=self._total, completed=self._done)
             self._bar.start()
+
+
+class RowProgress(_CallProgress):
+    """Progress of a call, in rows."""
+
+    what = "rows"
+    in_bytes = False
+
+
+class KeyProgress(_CallProgress):
+    """Progress of keys on their way to a server, in bytes."""
+
+    what = "keys"
+    in_bytes = True

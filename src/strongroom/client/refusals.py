@@ -16,7 +16,18 @@ MAXIMUM_REFUSAL_BYTES: Final = 64 * 2**10
 _LONGEST_TEXT: Final = 300
 
 # A server has no say about the caller's rows, keys, policy or command line.
-_SERVERS_OWN: Final = ("SR-SERVER-", "SR-REQUEST-", "SR-WORKER-", "SR-CIPHERTEXT-", "SR-PACKAGE-")
+_SERVERS_OWN: Final = (
+    "SR-SERVER-",
+    "SR-REQUEST-",
+    "SR-WORKER-",
+    "SR-CIPHERTEXT-",
+    "SR-PACKAGE-",
+    # of keys at a server, not of the caller's key store
+    "SR-KEYS-MISSING",
+    "SR-KEYS-UPLOAD",
+    "SR-KEYS-QUOTA",
+    "SR-KEYS-SPACE",
+)
 
 
 class _Refusal(msgspec.Struct):

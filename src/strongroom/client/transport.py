@@ -193,6 +193,32 @@ class Transport:
             bytes_received=len(answer.body),
         )
 
+    def ask(
+        self,
+        method: str,
+        path: str,
+        limit: int,
+        *,
+        content: bytes = b"",
+        headers: dict[str, str] | None = None,
+    ) -> bytes:
+        """The body of the answer to a request that changes nothing when it is made again.
+
+        Args:
+            method: of HTTP.
+            path: behind the server's URL.
+            limit: largest answer in bytes.
+            content: body of the request.
+            headers: of the request.
+
+        Raises:
+            ServerError: what the server says, or SR-SERVER-UNREACHABLE, -TLS, -PROTOCOL.
+        """
+        request = self._http.build_request(
+            method, self.url + path, content=content, headers=headers
+        )
+        return self._patiently(request, limit, after_timeouts=True).body
+
     def _path(self, model: str) -> str:
         if not _MODEL_NAME.fullmatch(model):
             raise ServerError(
@@ -202,7 +228,9 @@ class Transport:
             )
         return f"{self.url}/v2/models/{model}"
 
-    def _patiently(self, request: httpx.Request, limit: int) -> _Answer:
+    def _patiently(
+        self, request: httpx.Request, limit: int, *, after_timeouts: bool = False
+    ) -> _Answer:
         """One complete answer, asking again after failures of the way to it.
 
         Repeating is safe here: the same ciphertext is sent again, before anything of an answer
@@ -215,7 +243,7 @@ class Transport:
         pause, deadline, lost_workers = _FIRST_PAUSE_SECONDS, 0.0, 0
         while True:
             try:
-                answer = self._once(request, limit)
+                answer = self._once(request, limit, after_timeouts)
             except _PassingError as passing:
                 deadline = deadline or time.monotonic() + patience
                 lost_workers += passing.error.code == "SR-WORKER-LOST"
@@ -228,8 +256,8 @@ class Transport:
             time.sleep(wait)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
-    def _once(self, request: httpx.Request, limit: int) -> _Answer:
-        with self._failures():
+    def _once(self, request: httpx.Request, limit: int, after_timeouts: bool) -> _Answer:
+        with self._failures(after_timeouts):
             response = self._http.send(request, stream=True)
             with contextlib.closing(response):
                 began = time.perf_counter()
@@ -244,13 +272,13 @@ class Transport:
         raise error
 
     @contextlib.contextmanager
-    def _failures(self) -> Iterator[None]:
+    def _failures(self, after_timeouts: bool) -> Iterator[None]:
         """Tell failures of the connection, which may pass, from the others."""
         try:
             yield
         except httpx.TimeoutException as error:
             failed = self._unreachable(f"does not answer within {self._timeout_seconds:g} seconds")
-            if isinstance(error, httpx.ConnectTimeout):
+            if after_timeouts or isinstance(error, httpx.ConnectTimeout):
                 raise _PassingError(failed) from error
             # The server may be computing still: asking again would only add to its work.
             raise failed from error

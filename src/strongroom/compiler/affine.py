@@ -46,7 +46,7 @@ def fold_affine(graph: Graph) -> Affine:
     rows = graph.tensors[0].name
     widths = {rows: graph.features.width}
     for node in graph.nodes:
-        widths[node.outputs[0]] = _width(node, widths, graph)
+        widths[node.outputs[0]] = affine_width(node, widths, graph)
     if graph.scores not in widths or widths[graph.scores] != graph.output.outputs:
         raise ModelError("SR-MODEL-FILE", "the graph does not make the scores that it declares")
     outputs = graph.output.outputs
@@ -60,7 +60,7 @@ def fold_affine(graph: Graph) -> Affine:
             sensitivity = sensitivities.pop(node.outputs[0], None)
             if sensitivity is None:
                 continue
-            parts, constant = _pull_back(node, sensitivity, widths, graph)
+            parts, constant = pull_back(node, sensitivity, widths, graph)
             bias += constant
             for name, part in parts:
                 # a tensor that has width 1 and was spread over columns collects all of them
@@ -76,16 +76,20 @@ def fold_affine(graph: Graph) -> Affine:
     return Affine(np.ascontiguousarray(weights, dtype=np.float64), bias)
 
 
-def _width(node: Node, widths: dict[str, int], graph: Graph) -> int:
-    """Numbers a row of a node's output; checks that its inputs fit."""
+def affine_width(node: Node, widths: dict[str, int], graph: Graph) -> int:
+    """Numbers a row of an affine node's output; checks that its inputs fit.
+
+    Raises:
+        ModelError: SR-MODEL-UNSUPPORTED if it is not affine; SR-MODEL-FILE if shapes don't fit.
+    """
     tables = [widths[name] for name in node.inputs if name in widths]
     constants = [graph.constants[name] for name in node.inputs if name in graph.constants]
     if len(tables) + len(constants) != len(node.inputs) or not tables:
-        raise _misfit(node)
+        raise misfit(node)
     match node.operator:
         case "MatMul" if len(tables) == 1 and node.inputs[0] in widths and constants:
             if constants[0].ndim != 2 or constants[0].shape[0] != tables[0]:
-                raise _misfit(node)
+                raise misfit(node)
             return int(constants[0].shape[1])
         case "Add" | "Sub" | "Mul" | "Div" if len(node.inputs) == 2:
             if node.operator == "Mul" and not constants:
@@ -94,19 +98,19 @@ def _width(node: Node, widths: dict[str, int], graph: Graph) -> int:
                 raise _not_affine(node)
             sizes = [*tables, *(constant.size for constant in constants)]
             if any(size not in (1, max(sizes)) for size in sizes):
-                raise _misfit(node)
+                raise misfit(node)
             return max(sizes)
         case "Concat" if not constants:
             return sum(tables)
         case "Gather" if len(tables) == 1 and len(constants) == 1:
             if not np.isin(constants[0], np.arange(tables[0])).all():
-                raise _misfit(node)
+                raise misfit(node)
             return int(constants[0].size)
         case _:
             raise _not_affine(node)
 
 
-def _pull_back(
+def pull_back(
     node: Node, sensitivity: NDArray[np.float64], widths: dict[str, int], graph: Graph
 ) -> tuple[list[tuple[str, NDArray[np.float64]]], NDArray[np.float64] | float]:
     """How the scores depend on the tables that a node takes, and what its constants add to
@@ -156,7 +160,8 @@ def _not_affine(node: Node) -> ModelError:
     )
 
 
-def _misfit(node: Node) -> ModelError:
+def misfit(node: Node) -> ModelError:
+    """The error for a node whose inputs have other shapes than it takes."""
     return ModelError(
         "SR-MODEL-FILE", f"shapes don't fit at operator {node.operator} (node {node.name!r})"
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from strongroom.models.activations import Activation
+from strongroom.models.activations import IDENTITY, Activation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,21 +50,21 @@ class Layer:
     @property
     def inputs(self) -> int:
         """How many numbers it takes, of all blocks."""
-        return self.blocks * self.weights.shape[-1]
+        return self.blocks * int(self.weights.shape[-1])
 
     @property
     def units(self) -> int:
         """How many numbers it makes, of all blocks."""
-        return self.blocks * self.weights.shape[-2]
+        return self.blocks * int(self.weights.shape[-2])
 
     def affine(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Arguments of the activations, shape (n, units), for x of shape (n, inputs)."""
         if self.weights.ndim == 2:
             return np.asarray(x @ self.weights.T + self.bias)
         parts = x.reshape(len(x), self.blocks, -1)
-        return np.asarray(
-            np.einsum("nbi,bui->nbu", parts, self.weights) + self.bias
-        ).reshape(len(x), -1)
+        return np.asarray(np.einsum("nbi,bui->nbu", parts, self.weights) + self.bias).reshape(
+            len(x), -1
+        )
 
     def activate(self, arguments: NDArray[np.float64]) -> NDArray[np.float64]:
         """The activations of their arguments, shape (n, units)."""
@@ -82,6 +82,15 @@ class LayeredModel:
 
     layers: tuple[Layer, ...]
 
+    def folded(self) -> LayeredModel:
+        """The same with layers whose activations are affine folded into those behind them."""
+        layers: list[Layer] = []
+        for layer in self.layers:
+            if layers and layer.blocks == 1 and all(map(_is_affine, layers[-1].functions)):
+                layer = _joined(layers.pop(), layer)
+            layers.append(layer)
+        return LayeredModel(tuple(layers))
+
     def arguments(self, features: NDArray[np.float64]) -> list[NDArray[np.float64]]:
         """What each layer's activations get, shape (n, units) each; the last are the scores.
 
@@ -93,3 +102,17 @@ class LayeredModel:
             found.append(layer.affine(x))
             x = layer.activate(found[-1])
         return found
+
+
+def _is_affine(function: Activation) -> bool:
+    # A single condition is its own indicator.
+    return function == IDENTITY or function == Activation("AllOf", (1.0,))
+
+
+def _joined(first: Layer, second: Layer) -> Layer:
+    """The map of the second layer, which takes all blocks of the first, behind that."""
+    weights = second.weights.reshape(second.units, first.blocks, -1)
+    blocks = first.weights.reshape(first.blocks, -1, first.inputs // first.blocks)
+    joined = np.einsum("obu,bui->obi", weights, blocks).reshape(second.units, -1)
+    bias = second.bias.reshape(-1) + weights.reshape(second.units, -1) @ first.bias.reshape(-1)
+    return Layer(joined, bias, second.functions, second.choice.reshape(-1))

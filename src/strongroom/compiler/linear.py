@@ -86,7 +86,7 @@ def plan_linear(graph: Graph, affine: Affine, sample: NDArray[np.float64], polic
     largest = float(np.abs(scores).max())
     log_bound = _log_bound(model, policy)
     best_bits = -math.inf
-    for entry in satisfying(policy.security):
+    for entry in satisfying(policy.security, switching=False):
         parameters = catalogued(entry.name)
         packing = LinearPacking.choose(
             parameters.ring_degree, graph.features.width, graph.output.outputs
@@ -224,6 +224,7 @@ def _costs(
         secret_key_bytes=_SECRET_KEY_HEADER_BYTES + parameters.ring_degree // 4,
         public_key_bytes=sizes.public_key,
         evaluation_key_bytes=0,
+        mapped_key_bytes=0,
         request_bytes=sizes.request(1),
         response_bytes=sizes.response(1),
         rows_per_request=rows,

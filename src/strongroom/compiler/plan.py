@@ -1,7 +1,8 @@
 """Plan: an immutable decision of how a graph will run under a protection.
 
 Data, not code: it is serialised as JSON, compared, signed with the package, and re-checked by
-every client. Nothing here computes; `compiler.linear` decides, `protections.fhe` runs.
+every client. Nothing here computes; `compiler.linear` and
+`compiler.network` decide, `protections.fhe` runs.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import msgspec
 from strongroom.models.features import Features
 from strongroom.models.output import OutputSpec
 from strongroom.models.rows import InputSpec
+from strongroom.privacy.membership import MembershipRisk
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=2**40)]
 Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**60)]
@@ -64,6 +66,89 @@ class LinearLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
     log_output_step: int
 
 
+class CircuitLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A circuit behind a product: what a client must know to follow scales and levels.
+
+    Attributes:
+        kind: "tower": each level squares the scale and divides it by the primes that it drops;
+            "polynomial": the result has the argument's scale.
+        drops: primes that each level drops; of a polynomial first those that its argument drops.
+    """
+
+    kind: Literal["tower", "polynomial"]
+    drops: tuple[Annotated[int, msgspec.Meta(ge=0, le=64)], ...]
+
+
+class StepLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A hidden step of a network (`engine.periodic_products`).
+
+    Attributes:
+        blocks, units, inputs: blocks of the map, and units and inputs of each.
+        chunks: ciphertexts that the units take.
+        span, period, paired, halved: of the product's layout.
+        log_weight_scale: base-2 logarithm of the matrix' scale.
+        drop: primes that the product is rescaled by.
+        circuits: applied one after the other.
+    """
+
+    blocks: Count
+    units: Count
+    inputs: Count
+    chunks: Count
+    span: Count
+    period: Count
+    paired: bool
+    halved: bool
+    log_weight_scale: Annotated[int, msgspec.Meta(ge=0, le=256)]
+    drop: Annotated[int, msgspec.Meta(ge=1, le=64)]
+    circuits: tuple[CircuitLayout, ...]
+
+
+class NetworkLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="network"):
+    """A network by slots (docs/reference/protocol.md): steps, then weighted sums.
+
+    Attributes:
+        features: numbers that are encrypted of a row.
+        outputs: number of score columns.
+        rows_per_ciphertext: rows that one ciphertext holds, a power of two.
+        blocks_per_request: ciphertexts that a request holds, at most.
+        centre, half_width: a feature x is encoded as (x - centre) / half_width.
+        headroom: largest of these that is accepted.
+        steps: the hidden steps.
+        input_limbs: number of primes of a request's ciphertexts.
+        log_input_scale: of the features.
+        log_sum_scale: of the weights of the final sums.
+        sum_limbs: number of primes at which sums are re-randomised and flooded.
+        response_limbs: number of primes of a response.
+        keys: the evaluation keys that a server needs: element and number of primes of each.
+        log_noise: no coefficient of the sums has more noise than 2^this, before flooding.
+        log_bound: no score of an accepted input reaches 2^this.
+        flooding_log_sigma: base-2 logarithm of the server's flooding, at `sum_limbs`.
+        decryption_log_sigma: the same of the client's, at `response_limbs`.
+        log_output_step: decrypted scores are rounded to multiples of 2^this.
+    """
+
+    features: Count
+    outputs: Count
+    rows_per_ciphertext: Count
+    blocks_per_request: Count
+    centre: tuple[float, ...]
+    half_width: tuple[float, ...]
+    headroom: float
+    steps: tuple[StepLayout, ...]
+    input_limbs: Count
+    log_input_scale: Annotated[int, msgspec.Meta(ge=1, le=512)]
+    log_sum_scale: Annotated[int, msgspec.Meta(ge=-512, le=512)]
+    sum_limbs: Count
+    response_limbs: Count
+    keys: tuple[tuple[int, int], ...]
+    log_noise: Annotated[int, msgspec.Meta(ge=0, le=1024)]
+    log_bound: Annotated[int, msgspec.Meta(ge=-512, le=512)]
+    flooding_log_sigma: float
+    decryption_log_sigma: float
+    log_output_step: int
+
+
 class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a plan predicts, for one row unless said otherwise; one thread.
 
@@ -73,8 +158,10 @@ class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         server_milliseconds, client_milliseconds: engine time, without the network.
         server_peak_bytes: extra memory of a worker while it answers a full request.
         model_bytes: memory of the loaded model on the server.
-        secret_key_bytes, public_key_bytes: at rest at the client; inside a request.
-        evaluation_key_bytes: what a server must keep for a client; 0 for linear models.
+        secret_key_bytes, public_key_bytes: at rest at the client; inside a request, or once, with
+            the evaluation keys, where there are some.
+        evaluation_key_bytes: what a client uploads once; 0 for linear models.
+        mapped_key_bytes: what these take on the server's disk, and in memory while in use.
         request_bytes, response_bytes: one row.
         rows_per_request: how many rows a request holds at most.
         full_request_bytes, full_response_bytes: those of a full request.
@@ -89,6 +176,7 @@ class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     secret_key_bytes: Bytes
     public_key_bytes: Bytes
     evaluation_key_bytes: Bytes
+    mapped_key_bytes: Bytes
     request_bytes: Bytes
     response_bytes: Bytes
     rows_per_request: Count
@@ -119,6 +207,7 @@ class Guarantee(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         decryption_bits, decryption_queries: sizing of the decryption flooding.
         queries_to_extract: how many chosen queries reveal the model through its answers alone.
         training_data: what the answers may reveal of the training data.
+        membership: the same as a measurement, if there is one.
     """
 
     protection: str
@@ -138,6 +227,7 @@ class Guarantee(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decryption_queries: int
     queries_to_extract: int
     training_data: str
+    membership: MembershipRisk | None = None
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -156,7 +246,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     protection: str
     parameters: str
-    layout: LinearLayout
+    layout: LinearLayout | NetworkLayout
     input: InputSpec
     features: Features
     output: OutputSpec

@@ -30,3 +30,26 @@ def common_range(
     half_width = np.exp2(np.clip(np.ceil(np.log2(reach)), -1000, 1000))
     centre = np.round(middle / (half_width / 4)) * (half_width / 4)
     return centre, half_width
+
+
+def network_range(
+    features: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The same for networks: bits stay as they are, and columns of one kind have one range.
+
+    Where a quarter of the columns and more have the widest range, as pixels do, all have it: those
+    that hardly vary in the sample may do so elsewhere.
+
+    Args:
+        features: shape (n, features), finite.
+    """
+    centre, half_width = common_range(features)
+    widest = half_width.max()
+    middle = centre[half_width == widest]
+    if 4 * len(middle) >= len(centre):
+        common = np.round(np.median(middle) / (widest / 4)) * (widest / 4)
+        covered = np.abs(centre - common) + half_width <= 2.0 * widest
+        centre = np.where(covered, common, centre)
+        half_width = np.where(covered, widest, half_width)
+    bits = ((features == 0.0) | (features == 1.0)).all(axis=0)
+    return np.where(bits, 0.0, centre), np.where(bits, 1.0, half_width)

@@ -58,6 +58,9 @@ from strongroom.engine.serialisation import (
     public_key_from_bytes,
     public_key_to_bytes,
 )
+from strongroom.engine.square_tower_evaluation import PreparedSquareTower, evaluate_square_tower
+from strongroom.engine.square_tower_plans import SquareTowerPlan, plan_square_tower
+from strongroom.engine.square_towers import SquareTower
 from strongroom.engine.switching_keys import (
     EvaluationKeys,
     KeySource,
@@ -87,8 +90,11 @@ __all__ = [
     "Polynomial",
     "PolynomialPlan",
     "PreparedPolynomial",
+    "PreparedSquareTower",
     "PublicKey",
     "SecretKey",
+    "SquareTower",
+    "SquareTowerPlan",
     "StepPlan",
     "SwitchingKey",
     "add",
@@ -106,10 +112,12 @@ __all__ = [
     "encode_coefficients",
     "encode_slots",
     "evaluate_polynomial",
+    "evaluate_square_tower",
     "inner_products",
     "largest_log_modulus",
     "multiply_plain",
     "plan_polynomial",
+    "plan_square_tower",
     "polynomial_depth",
     "prepare",
     "public_key_bytes",

@@ -46,6 +46,61 @@ _ENTRIES: Final = (
         (),
         "quantum-128",
     ),
+    # Networks whose circuits multiply once: three primes carry the sums, the fourth is dropped by
+    # the product, and the last by the first matrix. The special prime is so much larger that what
+    # switching keys adds to a request's noise vanishes.
+    CatalogueEntry(
+        "n13-q172-p42-v1",
+        2**13,
+        (68719230977, 68720050177, 68720066561, 68720295937, 268369921),
+        (4248232869889,),
+        "classical-128",
+    ),
+    # Networks and tree ensembles: primes of 30 bits, of which a level of ciphertext products takes
+    # two and a matrix one. Two levels of products fit the first, with keys of two digits, three the
+    # second, with keys of three, and seven the third.
+    CatalogueEntry(
+        "n14-q270-p150-v1",
+        2**14,
+        (1073643521, 1073872897, 1073971201, 1073479681, 1074266113, 1073184769, 1073053697, 1074429953, 1072857089),
+        (208318627841, 208318922753, 208319414273, 208319905793),
+        "classical-128",
+    ),
+    CatalogueEntry(
+        "n14-q300-p130-v1",
+        2**14,
+        (
+            *(1073643521, 1073872897, 1073971201, 1073479681, 1074266113),
+            *(1073184769, 1073053697, 1074429953, 1072857089, 1072496641),
+        ),
+        (5866782721, 5866586113, 5865865217, 5865766913),
+        "classical-128",
+    ),
+    CatalogueEntry(
+        "n15-q570-p274-v1",
+        2**15,
+        (
+            *(1073872897, 1073479681, 1074266113, 1072496641, 1071513601, 1070727169, 1077477377),
+            *(1069219841, 1068564481, 1068433409, 1068236801, 1079443457, 1080360961, 1081212929),
+            *(1065811969, 1065484289, 1064697857, 1082982401, 1083703297),
+        ),
+        (
+            *(53329535107073, 53329535041537, 53329533337601),
+            *(53329533140993, 53329533075457, 53329532485633),
+        ),
+        "classical-128",
+    ),
+    # The same for 128 bits against quantum computers.
+    CatalogueEntry(
+        "n15-q420-p220-v1",
+        2**15,
+        (
+            *(1073872897, 1073479681, 1074266113, 1072496641, 1071513601, 1070727169, 1077477377),
+            *(1069219841, 1068564481, 1068433409, 1068236801, 1079443457, 1080360961, 1081212929),
+        ),
+        (17592182833153, 17592182243329, 17592181260289, 17592181129217, 17592180736001),
+        "quantum-128",
+    ),
 )
 
 CATALOGUE: Final[dict[str, CatalogueEntry]] = {entry.name: entry for entry in _ENTRIES}
@@ -54,9 +109,18 @@ CATALOGUE: Final[dict[str, CatalogueEntry]] = {entry.name: entry for entry in _E
 _STRICTER: Final = {"classical-128": 0, "quantum-128": 1}
 
 
-def satisfying(security: str) -> tuple[CatalogueEntry, ...]:
-    """Entries that satisfy a column of the security table, cheapest first."""
-    return tuple(e for e in _ENTRIES if _STRICTER[e.security] >= _STRICTER[security])
+def satisfying(security: str, *, switching: bool | None = None) -> tuple[CatalogueEntry, ...]:
+    """Entries that satisfy a column of the security table, cheapest first.
+
+    Args:
+        switching: with special primes, to switch keys with, or without; None for either.
+    """
+    return tuple(
+        e
+        for e in _ENTRIES
+        if _STRICTER[e.security] >= _STRICTER[security]
+        and switching in (None, bool(e.special_primes))
+    )
 
 
 @lru_cache(maxsize=64)

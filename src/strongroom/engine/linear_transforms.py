@@ -44,10 +44,20 @@ class StepPlan:
 
     Attributes:
         babies, giants: rotation steps, ascending; 0 where the identity occurs.
+        chained: giants are 0, s, 2 s, ... and made one from the other, as Horner evaluates a
+            polynomial: as much work, and one key for all.
+
+    Raises:
+        ValueError: giants that can't be chained.
     """
 
     babies: tuple[int, ...]
     giants: tuple[int, ...]
+    chained: bool = False
+
+    def __post_init__(self) -> None:
+        if self.chained and not _is_progression(self.giants):
+            raise ValueError(f"giant steps {self.giants} can't be chained")
 
     @classmethod
     def choose(cls, steps: frozenset[int], giant_cost: float) -> StepPlan:
@@ -62,7 +72,8 @@ class StepPlan:
             giants = {k - k % stride for k in steps}
             cost = len(babies - {0}) + giant_cost * len(giants - {0})
             if best is None or cost < best[0]:
-                best = cost, cls(tuple(sorted(babies)), tuple(sorted(giants)))
+                ordered = tuple(sorted(giants))
+                best = cost, cls(tuple(sorted(babies)), ordered, _is_progression(ordered))
             if stride > max(steps):
                 return best[1]
             stride *= 2
@@ -70,7 +81,13 @@ class StepPlan:
     @property
     def steps(self) -> frozenset[int]:
         """Rotations that keys are needed for."""
-        return frozenset(self.babies + self.giants) - {0}
+        return frozenset(self.babies + self.turns) - {0}
+
+    @property
+    def turns(self) -> tuple[int, ...]:
+        """By how much a key turns each giant step: by as much as it is, or, chained, all by the
+        first."""
+        return (0, *self.giants[1:2] * (len(self.giants) - 1)) if self.chained else self.giants
 
 
 Diagonal = TypeVar("Diagonal", _native.Plaintext, _native.Ciphertext)
@@ -204,7 +221,7 @@ def apply_transform(
         scale /= prime
     babies, giants = (
         [evaluator.keys.key(rotation_element(parameters, k)).native if k else None for k in steps]
-        for steps in (transform.plan.babies, transform.plan.giants)
+        for steps in (transform.plan.babies, transform.plan.turns)
     )
     if isinstance(transform, LinearTransform):
         native = _native.transform_plain(
@@ -213,6 +230,7 @@ def apply_transform(
             babies,
             giants,
             list(transform.diagonals),
+            transform.plan.chained,
             drop,
             evaluator.threads,
         )
@@ -223,11 +241,17 @@ def apply_transform(
             babies,
             giants,
             list(transform.diagonals),
+            transform.plan.chained,
             evaluator.keys.key(RELINEARISATION).native,
             drop,
             evaluator.threads,
         )
     return Ciphertext(native, parameters, scale, "slots")
+
+
+def _is_progression(giants: tuple[int, ...]) -> bool:
+    """Whether steps are 0, s, 2 s, ... with two or more that turn."""
+    return len(giants) > 2 and giants == tuple(giants[1] * i for i in range(len(giants)))
 
 
 def _turned(parameters: Parameters, diagonals: Mapping[int, Vector]) -> dict[int, Vector]:

@@ -40,7 +40,11 @@ _SLOTS_AT_ONCE: Final = 256
 
 
 def polynomial(
-    x: NoiseEstimate, plan: PolynomialPlan, arguments: Array | None = None
+    x: NoiseEstimate,
+    plan: PolynomialPlan,
+    arguments: Array | None = None,
+    *,
+    encoding: bool = True,
 ) -> NoiseEstimate:
     """As `PreparedPolynomial.evaluate`, where the noise is largest.
 
@@ -49,6 +53,8 @@ def polynomial(
         plan: of the polynomial.
         arguments: where the polynomial is looked at, shape (k,); by default 65 points of its
             interval.
+        encoding: whether the rounding of slots' own coefficients counts. It is the same in every
+            evaluation: an error, but no noise.
 
     Returns:
         The noise at the worst of the arguments, and of the slots if these have polynomials of their
@@ -68,7 +74,7 @@ def polynomial(
     worst: NoiseEstimate | None = None
     for begin in range(0, slots, _SLOTS_AT_ONCE):
         chunk = slice(begin, begin + _SLOTS_AT_ONCE)
-        found = _Differentiation(x, plan, arguments[:, None], chunk).worst()
+        found = _Differentiation(x, plan, arguments[:, None], chunk, encoding).worst()
         if worst is None:
             worst = found
         magnitude = max(worst.magnitude, found.magnitude)
@@ -99,8 +105,14 @@ class _Differentiation:
     """One run of a plan, in the steps of `polynomial_evaluation`."""
 
     def __init__(
-        self, x: NoiseEstimate, plan: PolynomialPlan, arguments: Array, slots: slice
+        self,
+        x: NoiseEstimate,
+        plan: PolynomialPlan,
+        arguments: Array,
+        slots: slice,
+        encoding: bool,
     ) -> None:
+        self._encoding = encoding
         self._x = x
         self._parameters: Parameters = x.parameters
         self._plan = plan
@@ -192,6 +204,8 @@ class _Differentiation:
         message = message[:, self._slots] * float(scale)
         rms = float(np.sqrt(np.mean(np.square(values))))
         plain = _Traced(limbs, scale, message, {}, np.zeros((1, 1)))
+        if not self._encoding:
+            return plain
         return plain.plus(encoding_deviation(self._parameters.ring_degree, rms, scale))
 
     def _at(self, index: int, limbs: int) -> _Traced:

@@ -6,7 +6,7 @@ Exact, in float64: what a protected model approximates, and what parity is measu
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,7 +22,7 @@ class Activation:
 
     Attributes:
         name: one of `FUNCTIONS`.
-        parameters: numbers that it needs, in the order of `FUNCTIONS`' comment.
+        parameters: numbers that it needs, in the order of `PARAMETERS`.
     """
 
     name: str
@@ -32,12 +32,26 @@ class Activation:
         if self.name not in FUNCTIONS:
             raise ValueError(f"there is no activation {self.name!r}")
 
+    @classmethod
+    def of(cls, name: str, attributes: Mapping[str, object]) -> Activation:
+        """The activation that a node of a `Graph` stands for; ValueError if it stands for none.
+
+        Args:
+            name: the node's operator.
+            attributes: those of the node, by the names of `PARAMETERS`; a tuple of numbers where
+                there may be any number of them.
+        """
+        numbers: list[float] = []
+        for attribute in PARAMETERS.get(name, ()):
+            value = attributes.get(attribute)
+            if value is None:
+                raise ValueError(f"the activation {name!r} needs {attribute}")
+            numbers.extend(np.atleast_1d(np.asarray(value, dtype=np.float64)).tolist())
+        return cls(name, tuple(numbers))
+
     def __call__(self, x: Array) -> Array:
         """Its values, element by element."""
         return np.asarray(FUNCTIONS[self.name](x, *self.parameters), dtype=np.float64)
-
-
-IDENTITY: Final = Activation("Identity")
 
 
 def _sigmoid(x: Array) -> Array:
@@ -47,7 +61,7 @@ def _sigmoid(x: Array) -> Array:
 
 
 def _normal_cdf(x: Array) -> Array:
-    return np.asarray(0.5 * np.vectorize(math.erfc)(-x / math.sqrt(2.0)), dtype=np.float64)
+    return np.asarray(0.5 * np.vectorize(math.erfc, otypes=[np.float64])(-x / math.sqrt(2.0)))
 
 
 def _all_of(x: Array, conditions: float) -> Array:
@@ -83,3 +97,15 @@ FUNCTIONS: Final[dict[str, Callable[..., Array]]] = {
     "Step": lambda x: np.heaviside(x, 0.5),
 }
 """By name; what follows x are the parameters."""
+
+PARAMETERS: Final[dict[str, tuple[str, ...]]] = {
+    "Power": ("exponent",),
+    "Polynomial": ("coefficients",),
+    "LeakyRelu": ("alpha",),
+    "Elu": ("alpha",),
+    "HardSigmoid": ("alpha", "beta"),
+    "AllOf": ("conditions",),
+}
+"""What the parameters are called as attributes of a node of a `Graph`."""
+
+IDENTITY: Final = Activation("Identity")

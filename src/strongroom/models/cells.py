@@ -89,8 +89,15 @@ def column_numbers(column: Any, label: str) -> NDArray[np.float64]:
     return np.array([_number(cell, row, label) for row, cell in enumerate(cells)], dtype=np.float64)
 
 
-def _number(cell: Any, row: int, label: str) -> float:
+def is_missing(cell: Any) -> bool:
+    """Whether a cell is one of the ways in which Python says that there is no value."""
     if cell is None or type(cell).__name__ in MISSING_TYPES:
+        return True
+    return isinstance(cell, float | np.floating) and bool(np.isnan(cell))
+
+
+def _number(cell: Any, row: int, label: str) -> float:
+    if is_missing(cell):
         return float("nan")
     if isinstance(cell, str | bytes):
         if not cell.strip():

@@ -7,6 +7,10 @@ from typing import Any
 
 from strongroom.errors import ModelError
 
+EXTRAS = {"torch": "torch", "onnxscript": "torch", "pandas": "pandas"}
+EXTRAS |= {"xgboost": "trees", "lightgbm": "trees", "catboost": "trees"}
+"""The extra of this package that brings a library, where it is not "sklearn"."""
+
 
 def extra(module: str) -> Any:
     """Import a module of an optional library, `extra("sklearn.base")`.
@@ -17,8 +21,9 @@ def extra(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
+        library = module.partition(".")[0]
         raise ModelError(
             "SR-MODEL-EXTRA",
-            f"this model needs {module.partition('.')[0]}, which is not installed",
-            "Run pip install strongroom[sklearn]",
+            f"this model needs {library}, which is not installed",
+            f"Run pip install strongroom[{EXTRAS.get(library, 'sklearn')}]",
         ) from error

@@ -12,42 +12,40 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from strongroom.errors import PolicyError
+from strongroom.errors import InputError
+from strongroom.models.feature_blocks import Filled, Missing, Numbers, Projected, Scaled
+from strongroom.models.feature_codes import Above, Bins, Coded, OneHot
+from strongroom.models.feature_columns import invalid, listed
+from strongroom.models.feature_products import Mapped, Monomials, Normalised, Power, SquaredNorm
+from strongroom.models.trees.grid import Grid
 
 MAXIMUM_WIDTH = 2**20
-"""Most numbers of a row after preprocessing."""
+"""Most numbers of a row, during preprocessing and after it."""
 
+Block = (
+    Numbers
+    | Filled
+    | Missing
+    | Scaled
+    | Projected
+    | OneHot
+    | Coded
+    | Bins
+    | Above
+    | Monomials
+    | SquaredNorm
+    | Normalised
+    | Mapped
+    | Power
+    | Grid
+)
+"""What makes some of the features; all have `width`, `reads`, `encode` and `sentence`, and refuse
+impossible fields with PolicyError SR-PLAN-INVALID, since a plan may come from a stranger.
 
-class Numbers(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="numbers"):
-    """Columns as they are.
-
-    Attributes:
-        columns: places in the table.
-    """
-
-    columns: tuple[int, ...]
-
-    @property
-    def width(self) -> int:
-        """How many numbers it makes of a row."""
-        return len(self.columns)
-
-    def encode(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        """From rows, shape (n, columns), to numbers, shape (n, width)."""
-        return rows[:, list(self.columns)]
-
-    def sentence(self, names: Sequence[str]) -> str:
-        """What it is, for the statement; empty where there is nothing to tell.
-
-        Args:
-            names: how messages name the columns.
-        """
-        return ""
-
-
-Block = Numbers
-"""What makes some of the features; all have `width`, `encode` and `sentence`, and refuse impossible
-fields with PolicyError SR-PLAN-INVALID, since a plan may come from a stranger."""
+`encode` takes a table of float64, shape (n, columns), in which NaN is a missing value, and gives
+numbers, shape (n, width). `sentence` says what becomes public, or nothing; it takes how messages
+name the columns of the table.
+"""
 
 
 class Features(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,6 +54,8 @@ class Features(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         columns: of the table.
         blocks: in the order of the features that they make.
+        derived: blocks that run before, one after the other; each adds what it makes to the table
+            as further columns, which those after it can take.
 
     Raises:
         PolicyError: SR-PLAN-INVALID.
@@ -63,14 +63,19 @@ class Features(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     columns: int
     blocks: tuple[Block, ...]
+    derived: tuple[Block, ...] = ()
 
     def __post_init__(self) -> None:
         if not 1 <= self.width <= MAXIMUM_WIDTH:
-            raise PolicyError(
-                "SR-PLAN-INVALID",
-                f"the plan's preprocessing makes {self.width} numbers of a row, allowed are 1 to "
-                f"{MAXIMUM_WIDTH}",
-            )
+            raise invalid(f"{self.width} numbers of a row, allowed are 1 to {MAXIMUM_WIDTH}")
+        columns = self.columns
+        for block in self.derived:
+            _check_reads(block, columns)
+            columns += block.width
+        for block in self.blocks:
+            _check_reads(block, columns)
+        if not 1 <= self.columns <= columns <= MAXIMUM_WIDTH:
+            raise invalid(f"{columns} columns on the way, allowed are 1 to {MAXIMUM_WIDTH}")
 
     @classmethod
     def plain(cls, columns: int) -> Features:
@@ -83,9 +88,59 @@ class Features(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return sum(block.width for block in self.blocks)
 
     def encode(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        """From checked rows, shape (n, columns), to features, shape (n, width), float64, finite."""
-        return np.hstack([block.encode(rows) for block in self.blocks])
+        """From checked rows, shape (n, columns), to features, shape (n, width), float64, finite.
+
+        Raises:
+            InputError: SR-INPUT-CATEGORY, -MISSING or -INFINITE for a row that the preprocessing
+                has no answer to.
+        """
+        table = rows
+        if self.derived:
+            table = np.empty((len(rows), self.columns + sum(block.width for block in self.derived)))
+            table[:, : self.columns] = rows
+            start = self.columns
+            for block in self.derived:
+                table[:, start : start + block.width] = block.encode(table[:, :start])
+                start += block.width
+        made = [block.encode(table) for block in self.blocks]
+        features = np.ascontiguousarray(made[0] if len(made) == 1 else np.hstack(made))
+        finite = np.isfinite(features).all(axis=1)
+        if not finite.all():
+            row = int(np.argmin(finite))
+            raise InputError(
+                "SR-INPUT-INFINITE",
+                f"row {row} leads to a number that is missing or infinite in the model's "
+                "preprocessing",
+                "Pass values for which every step is defined, as in training",
+            )
+        return features
 
     def sentences(self, names: Sequence[str]) -> tuple[str, ...]:
-        """What runs at the asker, one sentence a block, for the statement."""
-        return tuple(filter(None, (block.sentence(names) for block in self.blocks)))
+        """What runs at the asker and is public, for the statement.
+
+        Args:
+            names: how messages name the columns: "column 'age'".
+        """
+        known = list(names)
+        for block in self.derived:
+            # a block that makes one number of each column leaves it its name
+            same = block.width == len(block.reads)
+            made = [known[place] for place in block.reads]
+            known += made if same else [_derived_name(known, block)] * block.width
+        found = [block.sentence(known) for block in (*self.derived, *self.blocks)]
+        read = {place for block in (*self.derived, *self.blocks) for place in block.reads}
+        unread = [place for place in range(self.columns) if place not in read]
+        if unread:
+            found.append(f"That the model does not look at {listed(unread, names)} is public.")
+        return tuple(dict.fromkeys(filter(None, found)))
+
+
+def _check_reads(block: Block, columns: int) -> None:
+    if max(block.reads, default=0) >= columns:
+        raise invalid("a block that takes a column that there is not")
+
+
+def _derived_name(names: Sequence[str], block: Block) -> str:
+    """How sentences name numbers that a block makes of several columns."""
+    sources = list(dict.fromkeys(names[place] for place in block.reads))
+    return sources[0] if len(sources) == 1 else "what is made of " + " and ".join(sources[:2])

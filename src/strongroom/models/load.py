@@ -1,43 +1,52 @@
-"""Models as users have them: a scikit-learn object, an ONNX model, or a file of either."""
+"""Models as users have them: an object of a framework, or a file."""
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
-from strongroom.errors import ModelError
-from strongroom.models.extras import extra
+from strongroom.errors import ModelError, StrongroomError
 from strongroom.models.graph import Graph
-from strongroom.models.onnx_file import MAXIMUM_FILE_BYTES
 from strongroom.models.onnx_import import import_onnx
-from strongroom.models.rows import shown, shown_list
+from strongroom.models.rows import shown
 from strongroom.models.sklearn_import import import_sklearn
+from strongroom.models.skops_file import load_skops
+from strongroom.models.torch_import import import_torch, is_torch_module
+from strongroom.models.trees.importing import import_trees
+from strongroom.models.trees.options import TreeOptions
 
 PICKLES = (".pkl", ".pickle", ".joblib", ".p")
 
 
-def import_model(model: Any) -> Graph:
+def import_model(model: Any, *, sample: Any = None, trees: TreeOptions | None = None) -> Graph:
     """Import a model.
 
     Args:
-        model: a fitted scikit-learn estimator, an `onnx.ModelProto`, or the path of an `.onnx`
-            or `.skops` file. Pickles are refused: opening one runs the code in it.
+        model: a fitted estimator of scikit-learn, XGBoost, LightGBM or CatBoost, a PyTorch module,
+            an `onnx.ModelProto`, or the path of an `.onnx` or `.skops` file, or of a tree model's
+            `.json`, `.ubj` or `.txt` file. Pickles are refused: opening one runs the code in it.
+        sample: rows that it takes; a PyTorch module doesn't say itself how many columns it has.
+        trees: the dials of a tree model.
 
     Raises:
         ModelError: SR-MODEL-FILE, -UNSUPPORTED, -UNFITTED, -VALUES, -EXTRA.
     """
+    if (graph := import_trees(model, trees)) is not None:
+        return graph
     if isinstance(model, str | Path):
-        return _import_file(Path(model))
+        return _import_file(Path(model), trees)
     libraries = {kind.__module__.partition(".")[0] for kind in type(model).__mro__}
     if type(model).__name__ == "ModelProto" and libraries & {"onnx", "google"}:
         return import_onnx(model)
     if "sklearn" in libraries:
-        return import_sklearn(model)
+        return import_sklearn(model, trees)
+    if is_torch_module(model):
+        return import_torch(model, sample=sample)
     raise ModelError(
         "SR-MODEL-UNSUPPORTED",
         f"a {type(model).__name__[:60]} is not a model that can be imported",
-        "Pass a fitted scikit-learn model, an ONNX model, or the path of an .onnx or .skops file",
+        "Pass a fitted model of scikit-learn, XGBoost, LightGBM or CatBoost, a PyTorch module, an "
+        "ONNX model, or the path of a model file",
     )
 
 
@@ -49,10 +58,10 @@ def load_estimator(model: Any) -> Any:
     """
     if not isinstance(model, str | Path):
         return None if type(model).__name__ == "ModelProto" else model
-    return _load_skops(Path(model)) if Path(model).suffix.lower() == ".skops" else None
+    return load_skops(Path(model)) if Path(model).suffix.lower() == ".skops" else None
 
 
-def _import_file(path: Path) -> Graph:
+def _import_file(path: Path, trees: TreeOptions | None) -> Graph:
     kind = path.suffix.lower()
     if kind in PICKLES:
         raise ModelError(
@@ -63,36 +72,24 @@ def _import_file(path: Path) -> Graph:
     if kind not in (".onnx", ".skops"):
         raise ModelError(
             "SR-MODEL-FILE",
-            f"{shown(path.name)} is neither an .onnx nor a .skops file",
-            "Export the model to ONNX, or save it with skops.io.dump",
+            f"{shown(path.name)} is no kind of model file that is known here",
+            "Save scikit-learn models with skops.io.dump as .skops, trees of XGBoost, LightGBM and "
+            "CatBoost with save_model as .json, .ubj or .txt, and export others to .onnx",
         )
     if not path.is_file():
         raise ModelError("SR-MODEL-FILE", f"there is no file {shown(str(path))}", "Check the path")
-    return import_onnx(path) if kind == ".onnx" else import_sklearn(_load_skops(path))
+    return import_onnx(path) if kind == ".onnx" else _import_skops(path, trees)
 
 
-def _load_skops(path: Path) -> Any:
-    """The estimator in a skops file that holds nothing but types that skops trusts itself."""
-    skops = extra("skops.io")
-    name = shown(path.name)
+def _import_skops(path: Path, trees: TreeOptions | None) -> Graph:
+    estimator = load_skops(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-        if size > MAXIMUM_FILE_BYTES:
-            raise ModelError(
-                "SR-MODEL-FILE", f"{name} unpacks to more than {MAXIMUM_FILE_BYTES} bytes"
-            )
-        untrusted = skops.get_untrusted_types(file=path)
-        if not untrusted:
-            return skops.load(path, trusted=[])
-    except ModelError:
+        return import_sklearn(estimator, trees)
+    except StrongroomError:
         raise
-    except Exception as error:  # a damaged file leads skops to errors of every kind
+    except Exception as error:  # fields that are not there, or of other types and shapes
         raise ModelError(
-            "SR-MODEL-FILE", f"{name} can't be read as a skops file", "Save the model again"
+            "SR-MODEL-FILE",
+            f"the model in {shown(path.name)} lacks something, or contradicts itself",
+            "Save the model again, with the release of scikit-learn that is installed here",
         ) from error
-    raise ModelError(
-        "SR-MODEL-FILE",
-        f"{name} holds types that are not trusted: {shown_list(sorted(untrusted))}",
-        "Save a model made of scikit-learn's own estimators",
-    )

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from strongroom.models.onnx_file import DTYPES, OnnxNode, malformed
 
-MAXIMUM_ELEMENTS = 2**26
+MAXIMUM_ELEMENTS = 2**25
 """Of a folded tensor: broadcasting must not turn a small file into a large array."""
 
-ELEMENTWISE = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply}
+ELEMENTWISE = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Pow": np.power}
 UNARY = {"Sqrt": np.sqrt, "Neg": np.negative, "Reciprocal": np.reciprocal, "Exp": np.exp}
 
 
@@ -42,6 +42,22 @@ def _fold(node: OnnxNode, inputs: list[NDArray[Any]]) -> Any:
             return inputs[0]
         case "Cast":
             return inputs[0].astype(DTYPES[attributes["to"]])
+        case "CastLike":
+            return inputs[0].astype(inputs[1].dtype)
+        case "Shape":
+            start, end = attributes.get("start", 0), attributes.get("end")
+            return np.array(inputs[0].shape[start:end], dtype=np.int64)
+        case "Gather":
+            _check_size(inputs[0].size * max(inputs[1].size, 1))
+            return np.take(inputs[0], inputs[1], axis=attributes.get("axis", 0))
+        case "ConstantOfShape":
+            value = np.asarray(attributes.get("value", np.zeros(1, dtype=np.float32)))
+            _check_size(math.prod(inputs[0].tolist()))
+            return np.full(inputs[0].tolist(), value.reshape(()))
+        case "Expand":
+            shape = np.broadcast_shapes(inputs[0].shape, tuple(inputs[1].tolist()))
+            _check_size(math.prod(shape))
+            return np.broadcast_to(inputs[0], shape).copy()
         case "Transpose":
             return np.transpose(inputs[0], attributes.get("perm"))
         case "Reshape":
@@ -52,13 +68,15 @@ def _fold(node: OnnxNode, inputs: list[NDArray[Any]]) -> Any:
         case "Unsqueeze":
             return np.expand_dims(inputs[0], tuple(axes_of(node, inputs[1:]) or ()))
         case "Concat":
-            if sum(array.size for array in inputs) > MAXIMUM_ELEMENTS:
-                raise malformed(f"has constants of more than {MAXIMUM_ELEMENTS} elements")
+            _check_size(sum(array.size for array in inputs))
             return np.concatenate(inputs, axis=attributes["axis"])
         case "Div":
             _check_broadcast(inputs)
-            integer = inputs[0].dtype.kind in "iu"
-            return None if integer else np.divide(inputs[0], inputs[1])
+            if inputs[0].dtype.kind not in "iu":
+                return np.divide(inputs[0], inputs[1])
+            # integers are cut towards zero, which for sizes, the only use, is downwards
+            positive = (inputs[0] >= 0).all() and (inputs[1] > 0).all()
+            return np.floor_divide(inputs[0], inputs[1]) if positive else None
         case operator if operator in ELEMENTWISE:
             _check_broadcast(inputs)
             return ELEMENTWISE[operator](inputs[0], inputs[1])
@@ -80,5 +98,9 @@ def reshaped(shape: tuple[int, ...], target: NDArray[Any]) -> tuple[int, ...]:
 
 
 def _check_broadcast(inputs: list[NDArray[Any]]) -> None:
-    if math.prod(np.broadcast_shapes(*(array.shape for array in inputs))) > MAXIMUM_ELEMENTS:
+    _check_size(math.prod(np.broadcast_shapes(*(array.shape for array in inputs))))
+
+
+def _check_size(elements: int) -> None:
+    if elements > MAXIMUM_ELEMENTS:
         raise malformed(f"has constants of more than {MAXIMUM_ELEMENTS} elements")

@@ -90,12 +90,12 @@ def read_onnx(source: Any) -> OnnxModel:
         raise malformed("holds functions or sparse tensors, which are not read")
     if len(graph.node) > MAXIMUM_NODES:
         raise malformed(f"has {len(graph.node)} nodes, allowed are {MAXIMUM_NODES}")
-    constants = {tensor.name: _array(tensor) for tensor in graph.initializer}
+    constants = {_text(tensor.name): _array(tensor) for tensor in graph.initializer}
     nodes = tuple(_node(node, number) for number, node in enumerate(graph.node))
     inputs = tuple(_value(value) for value in graph.input if value.name not in constants)
     _check_order(inputs, constants, nodes)
     outputs = tuple(_value(value) for value in graph.output)
-    return OnnxModel(graph.name, inputs, outputs, nodes, constants)
+    return OnnxModel(_text(graph.name), inputs, outputs, nodes, constants)
 
 
 def _parsed(source: Any) -> Any:
@@ -161,13 +161,13 @@ def _array(tensor: Any) -> NDArray[Any]:
 
 
 def _node(node: Any, number: int) -> OnnxNode:
-    domain = "" if node.domain in ("", "ai.onnx") else f"{node.domain}."
+    domain = "" if node.domain in ("", "ai.onnx") else f"{_text(node.domain)}."
     return OnnxNode(
-        operator=domain + node.op_type,
-        name=node.name or f"number {number}",
-        inputs=tuple(node.input),
-        outputs=tuple(node.output),
-        attributes={attribute.name: _attribute(attribute) for attribute in node.attribute},
+        operator=domain + _text(node.op_type),
+        name=_text(node.name) or f"number {number}",
+        inputs=tuple(map(_text, node.input)),
+        outputs=tuple(map(_text, node.output)),
+        attributes={_text(attribute.name): _attribute(attribute) for attribute in node.attribute},
     )
 
 
@@ -192,6 +192,13 @@ def _attribute(attribute: Any) -> Any:
             raise malformed(f"has attribute {shown(attribute.name)} of a kind that is not read")
 
 
+def _text(text: Any) -> str:
+    """A name; protobuf hands out bytes where a damaged file has no UTF-8."""
+    if not isinstance(text, str):
+        raise malformed("has a name that is not text")
+    return text
+
+
 def _value(value: Any) -> OnnxValue:
     # sequences of maps (ZipMap) carry no tensor type
     tensor = value.type.tensor_type
@@ -199,7 +206,7 @@ def _value(value: Any) -> OnnxValue:
         dimension.dim_value if dimension.HasField("dim_value") else None
         for dimension in tensor.shape.dim
     )
-    return OnnxValue(value.name, DTYPES.get(tensor.elem_type, ""), shape)
+    return OnnxValue(_text(value.name), DTYPES.get(tensor.elem_type, ""), shape)
 
 
 def _check_order(

@@ -1,11 +1,12 @@
-"""ONNX to `Graph`: read, lower what is affine, strip the link, keep what the scores need.
+"""ONNX to `Graph`: read, lower, strip the link, keep what the scores need.
 
-The file is not trusted: `onnx_file` bounds and checks it, `onnx_lowering` turns it into a few
-operators, `onnx_outputs` finds the raw scores. Nothing of the file is ever executed.
+The file is not trusted: `onnx_file` bounds and checks it, `onnx_lowering` turns it into the
+operators of `Graph`, `onnx_outputs` finds the raw scores. Nothing of the file is ever executed.
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,10 +35,12 @@ def import_onnx(
     input_spec: InputSpec | None = None,
     output_spec: OutputSpec | None = None,
 ) -> Graph:
-    """Import a linear model from ONNX.
+    """Import a linear model or a dense network from ONNX.
 
     A model with one input (n, columns), or several such tables that are taken side by side (each
-    of one column: then the inputs' names become column names).
+    of one column: then the inputs' names become column names). An input with more axes, as images
+    (n, channels, height, width), is taken as a table whose rows are flattened in C order: the
+    last axis runs fastest, as in `images.reshape(len(images), -1)`.
 
     Args:
         model: the model, its bytes, or the path of a file.
@@ -47,7 +50,7 @@ def import_onnx(
 
     Raises:
         ModelError: SR-MODEL-FILE if the file is malformed; SR-MODEL-UNSUPPORTED, naming
-            operator and node, if the model is not linear.
+            operator and node, if something in the model can't be run encrypted.
     """
     checked = read_onnx(model)
     try:
@@ -67,13 +70,13 @@ def _import(
         if input_spec.columns != spec.columns:
             raise malformed("takes another number of columns than expected")
         spec = input_spec
-    lowering = Lowering(model, tables)
+    lowering = Lowering(model, tables, _batch(model.inputs))
     outputs = []
     for declared in model.outputs:
         if declared.name not in lowering.values:
             raise malformed(f"does not make its output {shown(declared.name)}")
         outputs.append((declared, lowering.values[declared.name]))
-    scores, recognised = recognise(outputs, lowering.calls)
+    scores, recognised = recognise(outputs)
     if output_spec is not None and output_spec.outputs != scores.width:
         raise malformed("makes another number of scores than expected")
     constants = {**lowering.constants}
@@ -106,19 +109,21 @@ def _inputs(
     entry: list[tuple[OnnxNode, np.ndarray]] = []
     start = 0
     for value in inputs:
-        width = value.shape[1] if len(value.shape) == 2 else None
-        if width is None or width < 1 or value.dtype not in ("float32", "float64"):
+        shape = tuple(size for size in value.shape[1:] if size is not None)
+        known = 0 < len(shape) == len(value.shape) - 1 and min(shape) > 0
+        if not known or value.dtype not in ("float32", "float64"):
             raise ModelError(
                 "SR-MODEL-UNSUPPORTED",
                 f"input {shown(value.name)} of the ONNX model is not a table of float32 or "
                 "float64 with a known number of columns",
                 "Export the model with an input of shape (None, columns)",
             )
+        width = math.prod(shape)
         name = ROWS if len(inputs) == 1 else f"input_{len(tables)}"
-        tables[value.name] = Table(name, width)
+        tables[value.name] = Table(name, shape)
         if len(inputs) > 1:
             node = OnnxNode("Gather", value.name, (), (name,), {})
-            entry.append((node, np.arange(start, start + width)))
+            entry.append((node, np.arange(start, min(start + width, MAXIMUM_COLUMNS + 1))))
         start += width
         if start > MAXIMUM_COLUMNS:
             raise malformed(f"takes more than {MAXIMUM_COLUMNS} columns")
@@ -130,6 +135,12 @@ def _inputs(
         dtype="float32" if narrow else "float64",
     )
     return spec, tables, entry
+
+
+def _batch(inputs: tuple[OnnxValue, ...]) -> int | None:
+    """The number of rows that a model is exported for, if it is one; exporters do so unasked."""
+    sizes = {value.shape[0] for value in inputs if value.shape}
+    return sizes.pop() if len(sizes) == 1 else None
 
 
 def _needed(nodes: list[Node], scores: str) -> tuple[Node, ...]:

@@ -1,7 +1,8 @@
 """Recognising the link after raw scores in an ONNX graph.
 
-The shapes that are recognised are those that skl2onnx writes, and a Softmax or Sigmoid at the
-end of any other graph. With T the table of raw scores: T; Softmax(T); Sigmoid(T); [1 - p, p];
+The shapes that are recognised are those that skl2onnx writes, and a Softmax, LogSoftmax or Sigmoid
+at the end of any other graph. With T the table of raw scores: T; Softmax(T); LogSoftmax(T), which
+counts as Softmax; Sigmoid(T); Exp(T); Softplus(T); [1 - p, p];
 p / sum(p) with p = Sigmoid(T) or 1 / (1 + exp(-T)), also with skl2onnx's correction of rows of
 zeros; modified Huber's (clip(T, -1, 1) + 1) / 2 for two classes. Nothing is evaluated.
 """
@@ -14,7 +15,7 @@ import numpy as np
 
 from strongroom.models.links import Link
 from strongroom.models.onnx_constants import axes_of
-from strongroom.models.onnx_values import Call, Table, Value
+from strongroom.models.onnx_values import Call, Gate, Table, Value, as_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +29,25 @@ class Linked:
 def linked_scores(value: Value) -> Linked | None:
     """Raw scores and link of probabilities, or None if they have no shape that is known."""
     if isinstance(value, Table):
+        gate = value.gate
+        if gate is not None and gate == Gate("Softplus", gate.argument):
+            return Linked(gate.argument, "softplus")
         return Linked(value, "identity")
     if not isinstance(value, Call):
         return None
     arguments = value.arguments
     match value.operator:
-        case "Softmax" if value.attributes.get("axis", 1) in (1, -1):
+        case "Softmax" | "LogSoftmax" if value.attributes.get("axis", 1) in (1, -1):
             return _linked_table(arguments[0], "softmax", least_width=2)
         case "Sigmoid":
-            return _linked_table(arguments[0], "logistic", most_width=1)
+            table = as_table(arguments[0])
+            if table is not None and table.width == 1:
+                return Linked(table, "logistic")
+            return _linked_table(arguments[0], "logistic_each")
+        case "Exp":
+            return _linked_table(arguments[0], "exp")
+        case "Squeeze" | "Flatten" | "Reshape" | "Unsqueeze" if _of_one_column(value):
+            return linked_scores(arguments[0])
         case "Binary":
             return _two_classes(arguments[0])
         case "Concat" if len(arguments) == 2 and value.attributes.get("axis") in (1, -1):
@@ -59,9 +70,14 @@ def linked_scores(value: Value) -> Linked | None:
 def _linked_table(
     value: Value, link: Link, least_width: int = 1, most_width: int = 2**30
 ) -> Linked | None:
-    if isinstance(value, Table) and not value.flat and least_width <= value.width <= most_width:
-        return Linked(value, link)
-    return None
+    table = as_table(value)
+    if table is None or len(table.shape) != 1 or not least_width <= table.width <= most_width:
+        return None
+    return Linked(table, link)
+
+
+def _of_one_column(value: Call) -> bool:
+    return value.table is not None and value.table.width == 1
 
 
 def _two_classes(value: Value) -> Linked | None:

@@ -1,27 +1,53 @@
-"""Lowering: an ONNX graph's affine part to the seven operators of `Graph`.
+"""Lowering: an ONNX graph to the operators of `Graph`.
 
-MatMul by a constant (columns, outputs); Add, Sub, Mul with a constant row or another table; Div
-by a constant row; Concat of tables along axis 1; Gather of columns. Everything else affine is
-written with those: Gemm, Neg, LinearClassifier, LinearRegressor, Scaler, ArrayFeatureExtractor.
-Identity, Cast between floats, Flatten, and Reshape or Squeeze of one column vanish, and so does
-Imputer, because rows with missing values are refused.
+Affine ones: MatMul by a constant (columns, outputs); Add, Sub, Mul with a constant row or another
+table; Div by a constant row; Concat of tables along axis 1; Gather of columns. Then the functions
+of `models.activations`. Everything else is written with those, each in the room of its kind:
+`onnx_dense` what sums columns, `onnx_moves` what only moves them, `onnx_activations` functions of
+one number, `onnx_arithmetic` sums and products, `onnx_machine_learning` the domain ai.onnx.ml.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from strongroom.errors import ModelError
-from strongroom.models.graph import Node
-from strongroom.models.onnx_constants import MAXIMUM_ELEMENTS, axes_of, fold_constant
+from strongroom.models.graph import Attribute, Node
+from strongroom.models.onnx_activations import activated, chosen_softplus
+from strongroom.models.onnx_arithmetic import arithmetic, gated
+from strongroom.models.onnx_constants import MAXIMUM_ELEMENTS, fold_constant
+from strongroom.models.onnx_dense import dense_operator
 from strongroom.models.onnx_file import DTYPES, OnnxModel, OnnxNode, malformed
-from strongroom.models.onnx_values import Call, Table, Value
+from strongroom.models.onnx_machine_learning import linear_classifier, preprocessed
+from strongroom.models.onnx_moves import joined, moved
+from strongroom.models.onnx_refusals import unsupported
+from strongroom.models.onnx_sizes import shape_of, sized
+from strongroom.models.onnx_values import Call, Sizes, Table, Value, as_table
 from strongroom.models.rows import MAXIMUM_COLUMNS
 
+MAXIMUM_NUMBERS = 2**25
+"""Of a row, in all tables together: what a small file may blow up to."""
+
+MAXIMUM_REPEATED = 2**26
+"""Elements of all constants of the nodes beyond those of the file: nodes may share them there."""
+
 ELEMENTWISE = ("Add", "Sub", "Mul", "Div")
+
+LINKS = ("Sigmoid", "Exp", "Softmax", "LogSoftmax", "ArgMax")
+"""Operators that may be part of a link: what they make stays a call, to be recognised."""
+
+PARTS_OF_LINKS = (
+    *LINKS, *ELEMENTWISE, "Concat", "ReduceSum", "Abs", "Reciprocal", "Clip", "Not", "Cast",
+    "Reshape", "Squeeze", "Flatten", "ai.onnx.ml.Normalizer", "ai.onnx.ml.ArrayFeatureExtractor",
+)  # fmt: skip
+"""Operators that may take a part of a link; others take what can be computed as a table as one."""
+
+LABELLING = ("ArgMax", "Labels", "ai.onnx.ml.ArrayFeatureExtractor")
+"""Calls that make labels."""
 
 
 class Lowering:
@@ -29,23 +55,32 @@ class Lowering:
 
     Attributes:
         values: what is known of each ONNX tensor.
-        nodes: lowered nodes in topological order.
+        nodes: lowered nodes in topological order; some may turn out not to be needed.
         constants: their constants, float64 (indices: int64).
-        calls: everything that is not affine, in topological order.
+        batch: the number of rows that the model is fixed to; None where it is open.
     """
 
-    def __init__(self, model: OnnxModel, tables: dict[str, Table]) -> None:
+    def __init__(self, model: OnnxModel, tables: dict[str, Table], batch: int | None) -> None:
         self.values: dict[str, Value] = {**model.constants, **tables}
         self.nodes: list[Node] = []
         self.constants: dict[str, NDArray[Any]] = {}
-        self.calls: list[Call] = []
-        self._gathered: dict[tuple[str, bytes], Table] = {}
+        self.batch = batch
+        self._gathered: dict[tuple[str, bytes], str] = {}
+        self._numbers = 0
+        self._elements = -sum(constant.size for constant in model.constants.values())
         self._folded_elements = 0
         for node in model.nodes:
             self._lower(node)
 
-    def node(self, operator: str, origin: OnnxNode, inputs: list[Table | NDArray[Any]]) -> str:
-        """Append a node and the constants that it needs; returns the name of its output."""
+    def table(
+        self,
+        operator: str,
+        origin: OnnxNode,
+        inputs: list[Table | NDArray[Any]],
+        shape: tuple[int, ...],
+        attributes: Mapping[str, Attribute] | None = None,
+    ) -> Table:
+        """Append a node and the constants that it needs; returns the table that it makes."""
         number = len(self.nodes)
         names = []
         for place, value in enumerate(inputs):
@@ -54,10 +89,13 @@ class Lowering:
             else:
                 names.append(f"constant_{number}_{place}")
                 self.constants[names[-1]] = value
-        output = f"table_{number}"
-        attributes = {"axis": 1} if operator in ("Concat", "Gather") else {}
-        self.nodes.append(Node(operator, origin.name, tuple(names), (output,), attributes))
-        return output
+                self._count(origin, 0, value.size)
+        made = Table(f"table_{number}", shape)
+        self.check_width(origin, made.width)
+        self._count(origin, made.width, 0)
+        attributes = {"axis": 1} if operator in ("Concat", "Gather") else attributes or {}
+        self.nodes.append(Node(operator, origin.name, tuple(names), (made.name,), attributes))
+        return made
 
     def dense(
         self, node: OnnxNode, table: Table, weights: NDArray[Any], bias: NDArray[Any] | None
@@ -65,54 +103,72 @@ class Lowering:
         """`table @ weights + bias`; weights of shape (columns, outputs)."""
         if weights.ndim != 2 or weights.shape[0] != table.width or weights.shape[1] < 1:
             raise malformed(f"has weights that don't fit: {node.label}")
-        name = self.node("MatMul", node, [table, weights.astype(np.float64)])
-        result = Table(name, weights.shape[1])
-        return result if bias is None else self.elementwise(node, "Add", result, bias)
+        product = self.table(
+            "MatMul", node, [table, weights.astype(np.float64)], (weights.shape[1],)
+        )
+        return product if bias is None else self.elementwise(node, "Add", product, bias)
 
-    def elementwise(self, node: OnnxNode, operator: str, left: Value, right: Value) -> Table:
+    def elementwise(
+        self,
+        node: OnnxNode,
+        operator: str,
+        left: Table | NDArray[Any],
+        right: Table | NDArray[Any],
+    ) -> Table:
         """One of `ELEMENTWISE` between two tables, or a table and a constant row."""
-        sides: list[Table | NDArray[Any]] = []
-        for side in (left, right):
-            if isinstance(side, Call):
-                raise malformed(f"has an argument that does not fit: {node.label}")
-            sides.append(side if isinstance(side, Table) else self._row(node, side))
-        widths = [side.width if isinstance(side, Table) else side.size for side in sides]
-        width = max(widths)
-        if any(other not in (1, width) for other in widths):
-            raise malformed(f"has shapes that don't fit: {node.label}")
-        flat = any(isinstance(side, Table) and side.flat for side in sides)
-        if flat and (width > 1 or not all(getattr(s, "flat", True) for s in sides)):
-            raise unsupported(node, "between a vector and a table")
-        name = self.node(operator, node, sides)
-        if operator == "Mul" and isinstance(left, Table) and left.width == width:
-            return Table(name, width, flat, left if _is_minus_one(right) else None)
-        return Table(name, width, flat)
+        sides = [_row(node, left, right), _row(node, right, left)]
+        try:
+            shape = np.broadcast_shapes(*(side.shape for side in sides))
+        except ValueError as error:
+            raise malformed(f"has shapes that don't fit: {node.label}") from error
+        spread = [self._spread(node, side, shape) for side in sides]
+        return self.table(operator, node, spread, shape)
 
-    def gather(self, node: OnnxNode, table: Table, indices: NDArray[Any]) -> Table:
-        """Columns of a table by constant indices."""
-        places = np.atleast_1d(np.squeeze(indices)).astype(np.int64)
-        places = np.where(places < 0, places + table.width, places)
-        fits = 0 < places.size <= MAXIMUM_COLUMNS and indices.dtype.kind in "iu"
-        if not fits or places.ndim != 1 or places.min() < 0 or places.max() >= table.width:
-            raise malformed(f"has column numbers that don't fit: {node.label}")
-        key = (table.name, places.tobytes())
+    def gather(self, node: OnnxNode, table: Table, places: NDArray[np.int64]) -> Table:
+        """Columns of a table.
+
+        Args:
+            places: their numbers, shape (1, ...): the batch axis and those of the result.
+        """
+        shape, flat = places.shape[1:], np.ascontiguousarray(places).reshape(-1)
+        self._count(node, len(flat), 0)
+        if len(flat) == table.width and (flat == np.arange(table.width)).all():
+            return Table(table.name, shape, table.base, table.polynomial, table.gate)
+        key = (table.name, flat.tobytes())
         if key not in self._gathered:
-            self._gathered[key] = Table(self.node("Gather", node, [table, places]), places.size)
-        return self._gathered[key]
+            self._gathered[key] = self.table("Gather", node, [table, flat], shape).name
+        return Table(self._gathered[key], shape)
 
-    def _row(self, node: OnnxNode, constant: NDArray[Any]) -> NDArray[np.float64]:
-        """A constant of shape (), (k,), (1, k) as a row of shape (k,)."""
-        if constant.dtype.kind not in "fiu" or constant.ndim > 2 or constant.size < 1:
-            raise malformed(f"has a constant that does not fit: {node.label}")
-        if constant.ndim == 2 and constant.shape[0] != 1:
-            raise unsupported(node, "with a constant that differs from row to row")
-        return constant.astype(np.float64).reshape(-1)
+    def check_width(self, node: OnnxNode, width: int) -> None:
+        """Raises ModelError SR-MODEL-FILE if a table is wider than any may be."""
+        if not 1 <= width <= MAXIMUM_COLUMNS:
+            raise malformed(
+                f"has a table of {width} columns, allowed are 1 to {MAXIMUM_COLUMNS}: {node.label}"
+            )
+
+    def _count(self, node: OnnxNode, numbers: int, elements: int) -> None:
+        self._numbers += numbers
+        self._elements += elements
+        if self._numbers > MAXIMUM_NUMBERS or self._elements > MAXIMUM_REPEATED:
+            raise malformed(f"is too large to run encrypted, counted to {node.label}")
+
+    def _spread(
+        self, node: OnnxNode, side: Table | NDArray[np.float64], shape: tuple[int, ...]
+    ) -> Table | NDArray[np.float64]:
+        """A side of an elementwise node, broadcast: but for one number, which nodes spread."""
+        if isinstance(side, Table):
+            if side.width == 1 or side.shape == shape:
+                return side
+            places = np.arange(side.width, dtype=np.int64).reshape(1, *side.shape)
+            return self.gather(node, side, np.broadcast_to(places, (1, *shape)))
+        return side.reshape(-1) if side.size == 1 else np.broadcast_to(side, shape).reshape(-1)
 
     def _lower(self, node: OnnxNode) -> None:
         # an optional input that is left out has an empty name
-        arguments = [self.values[name] for name in node.inputs if name]
+        inputs = [self.values[name] if name else None for name in node.inputs]
+        arguments = [value for value in inputs if value is not None]
         constants = [value for value in arguments if isinstance(value, np.ndarray)]
-        if len(constants) == len(arguments):
+        if len(constants) == len(arguments) and len(inputs) == len(arguments):
             folded = fold_constant(node, constants)
             if folded is None or len(node.outputs) != 1:
                 raise unsupported(node)
@@ -122,199 +178,113 @@ class Lowering:
             self.values[node.outputs[0]] = folded
             return
         if node.operator == "ai.onnx.ml.LinearClassifier":
-            self._linear_classifier(node, arguments[0])
+            self.values.update(linear_classifier(self, node, as_table(inputs[0])))
             return
-        lowered = None
-        if isinstance(arguments[0], Table) or isinstance(arguments[-1], Table):
-            lowered = self._affine(node, arguments)
-        if lowered is None:
-            lowered = _without_effect(node, arguments)
-        if lowered is None:
-            lowered = Call(node.operator, node, tuple(arguments), node.attributes)
-            self.calls.append(lowered)
-        for name in node.outputs:
-            self.values[name] = lowered
+        made = self._made(node, inputs, arguments)
+        rest = Call(node.operator, node, tuple(arguments), node.attributes)
+        outputs = made if isinstance(made, tuple) else (made,)
+        for place, name in enumerate(node.outputs):
+            self.values[name] = outputs[place] if place < len(outputs) else rest
 
-    def _affine(self, node: OnnxNode, arguments: list[Value]) -> Value | None:
-        """The table that the node makes, or None if it is not affine."""
-        first = arguments[0]
-        second = arguments[1] if len(arguments) > 1 else None
-        if node.operator in ELEMENTWISE and len(arguments) == 2:
-            return self._arithmetic(node, arguments[0], arguments[1])
-        if not isinstance(first, Table):
+    def _made(
+        self, node: OnnxNode, inputs: list[Value | None], arguments: list[Value]
+    ) -> Value | tuple[Table, ...]:
+        """What a node makes: its first output, or all of several."""
+        if node.operator == "Shape" and (table := as_table(inputs[0])) is not None:
+            return shape_of(node, table)
+        of_sizes = any(isinstance(value, Sizes) for value in arguments)
+        if of_sizes and as_table(inputs[0]) is None:
+            found = sized(node, inputs)
+            if found is not None:
+                return found
+        effectless = _without_effect(node, inputs)
+        if effectless is not None:
+            return effectless
+        if node.operator == "Where" and (table := chosen_softplus(inputs)) is not None:
+            return table
+        if node.operator not in PARTS_OF_LINKS:
+            inputs = [
+                value if isinstance(value, np.ndarray) else as_table(value) or value
+                for value in inputs
+            ]
+        of_calls = any(isinstance(value, Call) for value in inputs)
+        try:
+            made = self._table(node, inputs)
+        except ModelError:
+            # a link may do what no table can: it is recognised, or refused, at the end
+            if not of_calls:
+                raise
+            made = None
+        if isinstance(made, tuple) or (made and not of_calls and node.operator not in LINKS):
+            return made
+        gate = gated(node, inputs)
+        return Call(node.operator, node, tuple(arguments), node.attributes, made, gate)
+
+    def _table(
+        self, node: OnnxNode, inputs: list[Value | None]
+    ) -> Table | tuple[Table, ...] | None:
+        """The table that a node makes, or several; None if a `Graph` has no operator for it."""
+        if node.operator in ("Add", "Sub", "Mul", "Div", "Sum", "Neg"):
+            return arithmetic(self, node, inputs)
+        if node.operator == "Concat":
+            tables = [as_table(value) for value in inputs]
+            known = [table for table in tables if table is not None]
+            return joined(self, node, known) if len(known) == len(tables) else None
+        first = as_table(inputs[0])
+        if first is None:
             return None
-        match node.operator:
-            case "Identity" | "ai.onnx.ml.ZipMap":
-                return first
-            case "Flatten" | "Reshape" | "Squeeze" | "Cast":
-                return _reshaped_table(node, first, arguments[1:])
-            case "MatMul" if isinstance(second, np.ndarray) and not first.flat:
-                if second.ndim == 1:
-                    column = self.dense(node, first, second[:, None], None)
-                    return Table(column.name, 1, flat=True)
-                return self.dense(node, first, second, None)
-            case "Gemm" if isinstance(second, np.ndarray) and not node.attributes.get("transA", 0):
-                weights = second.T if node.attributes.get("transB", 0) else second
-                bias = arguments[2] if len(arguments) > 2 else None
-                if bias is not None and not isinstance(bias, np.ndarray):
-                    return None
-                scaled = None if bias is None else node.attributes.get("beta", 1.0) * bias
-                return self.dense(node, first, node.attributes.get("alpha", 1.0) * weights, scaled)
-            case "Neg":
-                return self.elementwise(node, "Mul", first, np.array(-1.0))
-            case "Concat" if node.attributes.get("axis") in (1, -1):
-                return self._concatenation(node, arguments)
-            case "Gather" if node.attributes.get("axis", 0) in (1, -1) and isinstance(
-                second, np.ndarray
-            ):
-                column = self.gather(node, first, second)
-                return Table(column.name, 1, flat=True) if second.ndim == 0 else column
-            case "ai.onnx.ml.ArrayFeatureExtractor" if isinstance(second, np.ndarray):
-                return self.gather(node, first, second)
-            case "ai.onnx.ml.Imputer" if np.isnan(node.attributes.get("replaced_value_float", 0.0)):
-                return first
-            case "ai.onnx.ml.Scaler":
-                offset = node.attributes.get("offset", np.zeros(1))
-                centred = self.elementwise(node, "Sub", first, offset)
-                return self.elementwise(
-                    node, "Mul", centred, node.attributes.get("scale", np.ones(1))
-                )
-            case "ai.onnx.ml.LinearRegressor" if (
-                node.attributes.get("post_transform", "NONE") == "NONE"
-            ):
-                return self._linear(node, first, int(node.attributes.get("targets", 1)))
-            case _:
-                return None
-
-    def _arithmetic(self, node: OnnxNode, left: Value, right: Value) -> Table | None:
-        if isinstance(left, Call) or isinstance(right, Call):
-            return None
-        constant = isinstance(left, np.ndarray) or isinstance(right, np.ndarray)
-        if node.operator == "Mul" and not constant:
-            return None
-        if node.operator == "Div" and not isinstance(right, np.ndarray):
-            return None
-        return self.elementwise(node, node.operator, left, right)
-
-    def _concatenation(self, node: OnnxNode, arguments: list[Value]) -> Table | None:
-        tables = [value for value in arguments if isinstance(value, Table) and not value.flat]
-        if len(tables) != len(arguments):
-            return None
-        width = sum(table.width for table in tables)
-        if width > MAXIMUM_COLUMNS:
-            raise malformed(f"has a table of {width} columns, allowed are {MAXIMUM_COLUMNS}")
-        return Table(self.node("Concat", node, [*tables]), width)
-
-    def _linear(self, node: OnnxNode, table: Table, outputs: int) -> Table:
-        """LinearRegressor and LinearClassifier: coefficients of shape (outputs, columns)."""
-        weights = np.asarray(node.attributes.get("coefficients", ()))
-        bias = np.asarray(node.attributes.get("intercepts", ()))
-        if outputs < 1 or weights.size != outputs * table.width:
-            raise malformed(f"has weights that don't fit: {node.label}")
-        if bias.size not in (0, outputs):
-            raise malformed(f"has intercepts that don't fit: {node.label}")
-        stacked = weights.reshape(outputs, table.width).T
-        return self.dense(node, table, stacked, bias if bias.size else None)
-
-    def _linear_classifier(self, node: OnnxNode, rows: Value) -> None:
-        """Labels and transformed scores: a table of raw scores, and calls for the rest."""
-        labels = node.attributes.get("classlabels_ints")
-        if labels is None or not len(labels):
-            labels = np.array(node.attributes.get("classlabels_strings", ()), dtype=object)
-        weights = np.asarray(node.attributes.get("coefficients", ()))
-        if not isinstance(rows, Table) or len(node.outputs) != 2 or not len(labels):
-            raise unsupported(node, "in this place")
-        outputs = weights.size // rows.width
-        scores = self._linear(node, rows, outputs)
-        transform = node.attributes.get("post_transform", "NONE")
-        binary = outputs == 1 and len(labels) == 2
-        if outputs != len(labels) and not binary:
-            raise malformed(f"has another number of labels than of scores: {node.label}")
-        # skl2onnx writes a binary classifier with scores -s and s
-        positive = scores if binary else self._positive(node, scores)
-        transformed: Value = scores
-        if transform == "LOGISTIC":
-            transformed = Call("Sigmoid", node, (positive or scores,), {})
-            if positive is not None:
-                transformed = Call("Binary", node, (transformed,), {})
-        elif transform == "SOFTMAX" and not binary:
-            transformed = Call("Softmax", node, (scores,), {"axis": 1})
-        elif transform != "NONE":
-            raise unsupported(node, f"with post_transform {transform[:20]!r}")
-        if isinstance(transformed, Call):
-            self.calls.append(transformed)
-        compared = (scores,) if positive is None else (scores, positive)
-        self.values[node.outputs[0]] = Call("Labels", node, (labels, *compared), {})
-        self.values[node.outputs[1]] = transformed
-
-    def _positive(self, node: OnnxNode, scores: Table) -> Table | None:
-        """The second of two scores, if the first is always minus the second."""
-        weights = np.asarray(node.attributes["coefficients"]).reshape(scores.width, -1)
-        bias = np.asarray(node.attributes.get("intercepts", ()))
-        if scores.width != 2 or (weights[0] != -weights[1]).any():
-            return None
-        if bias.size == 2 and bias[0] != -bias[1]:
-            return None
-        return self.gather(node, scores, np.array([1]))
+        rest = inputs[1:]
+        return (
+            moved(self, node, first, rest)
+            or dense_operator(self, node, first, rest)
+            or activated(self, node, first, inputs)
+            or preprocessed(self, node, first)
+        )
 
 
-def unsupported(node: OnnxNode, how: str = "") -> ModelError:
-    """The error for an operator that linear models can't hold."""
-    return ModelError(
-        "SR-MODEL-UNSUPPORTED",
-        f"{node.label} {f'{how} ' if how else ''}can't be run encrypted in a linear model",
-        "Export a linear model with scaling or PCA before it at most, or pass the scikit-learn "
-        "model itself",
-    )
+def _row(
+    node: OnnxNode, side: Table | NDArray[Any], other: Table | NDArray[Any]
+) -> Table | NDArray[np.float64]:
+    """A side of an elementwise node without its batch axis, which has to be where the other's is:
+    a constant of shape (), (k,) or (1, k) as shape (k,), say."""
+    axes = len(other.shape)
+    if not isinstance(side, np.ndarray):
+        if isinstance(other, Table) and len(side.shape) != axes:
+            flat = min(len(side.shape), axes) == 0
+            raise unsupported(
+                node,
+                "between a vector and a table" if flat else "between tables of different ranks",
+            )
+        return side
+    if side.dtype.kind not in "fiu" or side.size < 1:
+        raise malformed(f"has a constant that does not fit: {node.label}")
+    row: NDArray[np.float64] = side.astype(np.float64)
+    if row.ndim <= axes:
+        return row
+    if row.ndim > axes + 1 or row.shape[0] != 1:
+        raise unsupported(node, "with a constant that differs from row to row")
+    return row.reshape(row.shape[1:])
 
 
-LABELLING = ("ArgMax", "Labels", "ai.onnx.ml.ArrayFeatureExtractor")
-"""Calls that make labels."""
-
-
-def _without_effect(node: OnnxNode, arguments: list[Value]) -> Value | None:
-    """The argument itself where a node after the scores only changes type or shape."""
-    first = arguments[0]
-    if not isinstance(first, Call):
+def _without_effect(node: OnnxNode, inputs: list[Value | None]) -> Value | None:
+    """The argument itself where a node changes type or shape only, or only in training."""
+    first = inputs[0]
+    if not isinstance(first, Call | Table):
         return None
-    label = first.operator in LABELLING
+    label = isinstance(first, Call) and first.operator in LABELLING
     match node.operator:
-        case "Identity" | "ai.onnx.ml.ZipMap":
+        case "Identity" | "ai.onnx.ml.ZipMap" | "CastLike":
             return first
         case "Reshape" | "Squeeze" | "Flatten" if label:
             return first
         case "Cast" if label or DTYPES.get(node.attributes.get("to", 0)) in ("float32", "float64"):
             return first
+        case "Dropout":
+            training = inputs[2] if len(inputs) > 2 else None
+            known = training is None or isinstance(training, np.ndarray)
+            learning = isinstance(training, np.ndarray) and bool(training.any())
+            return first if known and not learning else None
+        case "ai.onnx.ml.Imputer" if np.isnan(node.attributes.get("replaced_value_float", 0.0)):
+            return first  # rows with missing values are refused
         case _:
             return None
-
-
-def _reshaped_table(node: OnnxNode, table: Table, arguments: list[Value]) -> Table | None:
-    """The table after a node that keeps its numbers, or None if it would change them."""
-    constants = [value for value in arguments if isinstance(value, np.ndarray)]
-    match node.operator:
-        case "Cast":
-            kept = DTYPES.get(node.attributes.get("to", 0)) in ("float32", "float64")
-            return table if kept else None
-        case "Flatten":
-            return table if node.attributes.get("axis", 1) in (1, -1) and not table.flat else None
-        case "Squeeze":
-            axes = axes_of(node, constants)
-            if table.width == 1 and not table.flat and axes in ([1], [-1]):
-                return Table(table.name, 1, flat=True)
-            return None
-        case _:
-            # the batch axis stays open: only -1, or 0 for "as it was", may stand for it
-            target = constants[0].tolist() if constants else []
-            if target in ([-1], [0]) and table.width == 1:
-                return Table(table.name, 1, flat=True)
-            if len(target) != 2 or target[0] not in (-1, 0):
-                return None
-            same = target[1] == table.width or target == [0, -1] or target[1] == 0
-            if not same or (table.flat and 0 in target):
-                return None
-            return Table(table.name, table.width, negation_of=table.negation_of)
-
-
-def _is_minus_one(value: Value) -> bool:
-    return isinstance(value, np.ndarray) and value.size == 1 and float(value.reshape(())) == -1.0

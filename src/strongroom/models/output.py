@@ -14,7 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strongroom.errors import ModelError, PolicyError
-from strongroom.models.links import Link, probabilities
+from strongroom.models.links import (
+    PROBABILITY_LINKS,
+    VALUE_LINKS,
+    Link,
+    Pairs,
+    class_scores,
+    probabilities,
+    values,
+)
 
 Method = Literal["predict", "predict_proba", "decision_function"]
 
@@ -31,13 +39,17 @@ class OutputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         task: classification or regression.
-        link: from scores to probabilities; "identity" where there is none.
+        link: from scores to probabilities or a regressor's values; "identity" where there is none.
         outputs: number m of score columns; a binary classifier of scikit-learn has one, a
             classifier otherwise has one a class.
         classes: labels in the order of the scores; empty for regression.
         label_dtype: NumPy dtype of what `predict` returns, as `np.dtype(...).str` says it.
         flat: regression only: whether `predict` returns shape (n,) rather than (n, outputs).
         methods: those that the plain model has.
+        link_scale: what scores are multiplied with before the link.
+        tie: scores of classes that differ by at most this count as equal. Forests often have exact
+            ties, which the error of an encrypted score would decide at random.
+        pairs: where there is one score for each pair of classes instead, how they decide.
 
     Raises:
         PolicyError: SR-PLAN-INVALID if the fields contradict each other.
@@ -50,6 +62,9 @@ class OutputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     label_dtype: str
     flat: bool
     methods: tuple[Method, ...]
+    link_scale: float = 1.0
+    tie: float = 0.0
+    pairs: Pairs = "none"
 
     def __post_init__(self) -> None:
         problem = self._contradiction()
@@ -64,16 +79,25 @@ class OutputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         self._check(scores, "predict")
         if self.task == "regression":
-            values = scores.astype(np.dtype(self.label_dtype))
-            return values[:, 0] if self.flat else values
-        places = scores[:, 0] > 0 if self.outputs == 1 else scores.argmax(axis=1)
+            linked = values(self.link, scores * self.link_scale)
+            table = linked.astype(np.dtype(self.label_dtype))
+            return table[:, 0] if self.flat else table
+        places: NDArray[Any]
+        if self.pairs != "none":
+            summed = self.pairs == "ovr_break_ties"
+            places = class_scores(scores, len(self.classes), sums=summed).argmax(axis=1)
+        elif self.outputs == 1:
+            places = scores[:, 0] > self.tie
+        else:
+            # argmax of booleans is the first that holds
+            places = (scores >= scores.max(axis=1, keepdims=True) - self.tie).argmax(axis=1)
         return self.labels()[places.astype(np.intp)]
 
     def predict_proba(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probabilities, shape (n, classes). Raises ModelError SR-MODEL-METHOD if the plain
         model has none."""
         self._check(scores, "predict_proba")
-        return probabilities(self.link, scores)
+        return probabilities(self.link, scores * self.link_scale)
 
     def decision_function(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Scores as scikit-learn shapes them: (n,) where a row has one score, else (n, outputs).
@@ -82,6 +106,8 @@ class OutputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ModelError: SR-MODEL-METHOD if the plain model has no `decision_function`.
         """
         self._check(scores, "decision_function")
+        if self.pairs in ("ovr", "ovr_break_ties"):
+            return class_scores(scores, len(self.classes), sums=True)
         return scores[:, 0] if self.outputs == 1 else scores
 
     def labels(self) -> NDArray[np.generic[Any]]:
@@ -104,19 +130,30 @@ class OutputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """What is wrong with the fields; they may come from a server. Empty if nothing is."""
         if not 1 <= self.outputs <= MAXIMUM_OUTPUTS:
             return f"{self.outputs} score columns, allowed are 1 to {MAXIMUM_OUTPUTS}"
+        if not (0.0 < self.link_scale < math.inf and 0.0 <= self.tie < math.inf):
+            return "an impossible scale of its link, or distance of a tie"
         if "predict" not in self.methods or len(set(self.methods)) != len(self.methods):
             return "an impossible list of methods"
         if self.task == "regression":
-            if self.classes or self.link != "identity" or self.methods != ("predict",):
+            if self.classes or self.link not in VALUE_LINKS or self.methods != ("predict",):
                 return "classes, a link or methods that a regressor can't have"
             if self.label_dtype not in ("<f4", "<f8"):
                 return "a dtype of values that is neither float32 nor float64"
+            if self.link == "softmax" and self.outputs == 1:
+                return "the link softmax for one score column"
             return "one flat value in several columns" if self.flat and self.outputs > 1 else ""
-        if len(self.classes) != (2 if self.outputs == 1 else self.outputs):
+        if self.pairs != "none":
+            if self.outputs != math.comb(len(self.classes), 2) or len(self.classes) < 3:
+                return f"{self.outputs} score columns for the pairs of {len(self.classes)} classes"
+            if self.link != "identity":
+                return "a link of scores of pairs"
+        elif len(self.classes) != (2 if self.outputs == 1 else self.outputs):
             return f"{len(self.classes)} classes for {self.outputs} score columns"
-        if ("predict_proba" in self.methods) == (self.link == "identity"):
+        if self.link not in PROBABILITY_LINKS | {"identity"} or (
+            ("predict_proba" in self.methods) == (self.link == "identity")
+        ):
             return "probabilities without a link, or a link without probabilities"
-        if self.link not in ("identity", "modified_huber") and (
+        if self.link not in ("identity", "modified_huber", "mean_probabilities") and (
             (self.link == "logistic") != (self.outputs == 1)
         ):
             return f"the link {self.link} for {self.outputs} score columns"

@@ -5,6 +5,8 @@ An error names row and column (both counted from 0, by position) and never the v
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -12,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strongroom.errors import InputError, PolicyError
+from strongroom.models.categories import MAXIMUM_LABELS, Categories
 from strongroom.models.cells import array_of_cells, column_numbers
 
 MAXIMUM_COLUMNS = 2**20
@@ -27,6 +30,10 @@ class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         columns: number of columns.
         names: column names in order, or empty where the model has none.
         dtype: "float64" or "float32": what the plain model computes in.
+        categories: columns of text or labels; all others hold numbers.
+        missing: columns, ascending, in which a value may be missing.
+        ignored: columns, ascending, that the model does not look at: whatever they hold, rows have
+            0 there.
 
     Raises:
         PolicyError: SR-PLAN-INVALID if the fields contradict each other.
@@ -35,6 +42,9 @@ class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     columns: int
     names: tuple[str, ...]
     dtype: str
+    categories: tuple[Categories, ...] = ()
+    missing: tuple[int, ...] = ()
+    ignored: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         problem = ""
@@ -44,25 +54,46 @@ class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             problem = f"{len(self.names)} names for {self.columns} columns"
         elif self.dtype not in ("float32", "float64"):
             problem = f"the dtype {shown(self.dtype)}, allowed are float32 and float64"
+        elif not all(
+            self._is_ascending(places)
+            for places in (
+                tuple(column.column for column in self.categories),
+                self.missing,
+                self.ignored,
+                sorted((*self.ignored, *self.missing)),
+                sorted((*self.ignored, *(column.column for column in self.categories))),
+            )
+        ):
+            problem = "columns that are not in the table, not in order, or two things at once"
+        elif sum(len(column.labels) for column in self.categories) > MAXIMUM_LABELS:
+            problem = f"more than {MAXIMUM_LABELS} categories"
         if problem:
             raise PolicyError("SR-PLAN-INVALID", f"the plan's input has {problem}")
+
+    def _is_ascending(self, places: Sequence[int]) -> bool:
+        bounds = (-1, *places, self.columns)
+        return all(low < high for low, high in pairwise(bounds))
 
     def rows(self, X: Any) -> NDArray[np.float64]:
         """Check rows and bring them to a C-contiguous float64 array of shape (n, columns).
 
         The result may be `X` itself: don't write to it. Booleans count as 0 and 1. A model that
         computes in float32 gets its rows narrowed to float32, so that the protected model sees
-        what the plain one would.
+        what the plain one would. Columns of categories hold codes (see `Categories`), missing
+        values are NaN.
 
         Args:
-            X: NumPy array, list of lists, or pandas frame (matched by column name where both
-                have names: same names in another order is an error, as in scikit-learn).
+            X: NumPy array, list of lists, pandas frame (matched by column name where both have
+                names: same names in another order is an error, as in scikit-learn), or the cells
+                of a text file (`models.text_rows`).
 
         Raises:
-            InputError: SR-INPUT-SHAPE, -COLUMNS, -TYPE, -MISSING, -INFINITE; the message names
-                row and column, never the value.
+            InputError: SR-INPUT-SHAPE, -COLUMNS, -TYPE, -CATEGORY, -MISSING, -INFINITE; the
+                message names row and column, never the value.
         """
-        if hasattr(X, "columns") and hasattr(X, "to_numpy"):
+        if hasattr(X, "numbers_for"):
+            table = X.numbers_for(self)
+        elif hasattr(X, "columns") and hasattr(X, "to_numpy"):
             table = self._frame(X)
         else:
             table = self._array(X)
@@ -79,6 +110,18 @@ class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """How a message names a column: "column 'age'" or "column 3"."""
         return f"column {shown(self.names[column])}" if self.names else f"column {column}"
 
+    def column_labels(self) -> tuple[str, ...]:
+        """`column_label` of every column."""
+        return tuple(self.column_label(column) for column in range(self.columns))
+
+    def labelled(self, rows: NDArray[np.float64]) -> list[NDArray[Any]]:
+        """The columns of checked rows with labels in place of codes, shape (n,) each: rows as the
+        plain model takes them."""
+        columns: list[NDArray[Any]] = list(rows.T)
+        for categories in self.categories:
+            columns[categories.column] = categories.labelled(rows[:, categories.column])
+        return columns
+
     def _frame(self, frame: Any) -> NDArray[np.float64]:
         columns = list(frame.columns)
         named = bool(columns) and all(isinstance(name, str) for name in columns)
@@ -86,16 +129,20 @@ class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             self._check_names(tuple(columns))
         self._check_shape((len(frame), len(columns)))
         dtypes = list(frame.dtypes)
-        if all(isinstance(dtype, np.dtype) and dtype.kind in NUMERIC_KINDS for dtype in dtypes):
+        if not (self.categories or self.ignored) and all(
+            isinstance(dtype, np.dtype) and dtype.kind in NUMERIC_KINDS for dtype in dtypes
+        ):
             return np.asarray(frame.to_numpy(), dtype=np.float64)
         label = self.column_label
         if named and not self.names:
             label = InputSpec(len(columns), tuple(columns), self.dtype).column_label
-        table = np.empty((len(frame), len(columns)), dtype=np.float64)
-        for number in range(len(columns)):
-            column = frame.iloc[:, number] if hasattr(frame, "iloc") else frame[columns[number]]
-            table[:, number] = column_numbers(column, label(number))
-        return table
+        return self._numbers(
+            [
+                frame.iloc[:, number] if hasattr(frame, "iloc") else frame[columns[number]]
+                for number in range(len(columns))
+            ],
+            label,
+        )
 
     def _array(self, X: Any) -> NDArray[np.float64]:
         if isinstance(X, np.ma.MaskedArray):
@@ -108,11 +155,20 @@ class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             )
         array = X if isinstance(X, np.ndarray) else array_of_cells(X)
         self._check_shape(array.shape)
-        if array.dtype.kind in NUMERIC_KINDS:
+        if array.dtype.kind in NUMERIC_KINDS and not (self.categories or self.ignored):
             return array.astype(np.float64, copy=False)
-        table = np.empty(array.shape, dtype=np.float64)
-        for number in range(self.columns):
-            table[:, number] = column_numbers(array[:, number], self.column_label(number))
+        return self._numbers(list(array.T), self.column_label)
+
+    def _numbers(self, columns: list[Any], label: Callable[[int], str]) -> NDArray[np.float64]:
+        """Columns of cells as one table of numbers and codes."""
+        table = np.zeros((len(columns[0]), len(columns)))
+        categories = {column.column: column for column in self.categories}
+        ignored = frozenset(self.ignored)
+        for number, column in enumerate(columns):
+            if number in categories:
+                table[:, number] = categories[number].codes(column, label(number))
+            elif number not in ignored:
+                table[:, number] = column_numbers(column, label(number))
         return table
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:
@@ -167,6 +223,9 @@ class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def _check_finite(self, table: NDArray[Any], where: str = "") -> None:
         finite = np.isfinite(table)
+        if self.missing:
+            absent = list(self.missing)
+            finite[:, absent] |= np.isnan(table[:, absent])
         if finite.all():
             return
         row, column = (int(index) for index in np.argwhere(~finite)[0])

@@ -1,25 +1,40 @@
-"""scikit-learn to `Graph`, through skl2onnx in double precision.
+"""scikit-learn to `Graph`.
 
-skl2onnx has no double-precision form of some classifiers and would narrow their weights to
-float32. All linear predictors compute X @ coef_.T + intercept_, so the last step is converted
-as a LinearRegression with the predictor's coefficients, which skl2onnx writes as MatMul and Add
-in float64, and what predictions are made of the scores is read from the estimator itself.
+A model is followed step by step as a formula (`sklearn_tables`). What is affine becomes part of the
+model and stays secret; what a step that is not affine needs runs at the asker and is public.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from strongroom.errors import ModelError
-from strongroom.models.extras import extra
+from strongroom.errors import ModelError, PolicyError
 from strongroom.models.graph import Graph
-from strongroom.models.onnx_import import import_onnx
-from strongroom.models.rows import InputSpec
-from strongroom.models.sklearn_predictors import Predictor, linear_predictor
-from strongroom.models.sklearn_refusals import class_name, placed, refused
-from strongroom.models.sklearn_steps import below, check_fitted, identity, prepared
+from strongroom.models.rows import MAXIMUM_COLUMNS
+from strongroom.models.sklearn_bayes import LIKELIHOODS
+from strongroom.models.sklearn_graphs import graph_of, tree_graph_of
+from strongroom.models.sklearn_kernels import KERNEL_PREDICTORS
+from strongroom.models.sklearn_networks import NETWORKS
+from strongroom.models.sklearn_outputs import Predictor, Scores
+from strongroom.models.sklearn_predictors import LINEAR, one_vs_one, one_vs_rest
+from strongroom.models.sklearn_preprocessing import Preprocessing
+from strongroom.models.sklearn_refusals import (
+    below,
+    check_columns,
+    check_fitted,
+    check_width,
+    class_name,
+    placed,
+    refused,
+)
+from strongroom.models.sklearn_steps import transformed
+from strongroom.models.sklearn_tables import Table, width
+from strongroom.models.trees.importing import (
+    import_tree_estimator,
+    import_trees,
+    is_tree_estimator,
+)
+from strongroom.models.trees.options import TreeOptions
 
 SEARCHES = frozenset(
     {
@@ -29,12 +44,18 @@ SEARCHES = frozenset(
         "HalvingRandomSearchCV",
     }
 )
+PREDICTORS: dict[str, Predictor] = {**LINEAR, **LIKELIHOODS, **NETWORKS, **KERNEL_PREDICTORS}
 
 
-def import_sklearn(estimator: Any) -> Graph:
-    """Import a fitted scikit-learn model: a linear predictor, or a pipeline that ends in one.
+def import_sklearn(estimator: Any, options: TreeOptions | None = None) -> Graph:
+    """Import a fitted scikit-learn model: a predictor, or a pipeline that ends in one.
 
-    A search (GridSearchCV and the like) stands for its best estimator.
+    A search (GridSearchCV and the like) stands for its best estimator. The last step may be a tree
+    model of another framework.
+
+    Args:
+        estimator: the model.
+        options: the dials of trees, if it has any; None for the usual ones.
 
     Raises:
         ModelError: SR-MODEL-UNSUPPORTED naming step and class; SR-MODEL-UNFITTED;
@@ -46,19 +67,43 @@ def import_sklearn(estimator: Any) -> Graph:
         raise ModelError(
             "SR-MODEL-UNSUPPORTED",
             "the pipeline ends without a predictor",
-            "Add a linear model such as LogisticRegression or Ridge as its last step",
+            "Add a predictor such as LogisticRegression or Ridge as its last step",
         )
-    transformers = [
-        (f"step_{number}", made)
-        for number, (path, step) in enumerate(steps[:-1])
-        if (made := prepared(path, step)) is not None
-    ]
-    if class_name(last):
-        check_fitted(place, last)
-    predictor = linear_predictor(place, last)
-    spec = _input(steps, predictor)
-    model = _converted(steps, transformers, predictor, spec)
-    return import_onnx(model, input_spec=spec, output_spec=predictor.output)
+    if len(steps) == 1 and is_tree_estimator(last):
+        graph = import_trees(last, options)
+        if graph is not None:
+            return graph
+    try:
+        return _graph(steps, options or TreeOptions())
+    except PolicyError as error:
+        raise ModelError(
+            "SR-MODEL-VALUES",
+            f"the model's preprocessing can't be public: {error.message}",
+            "Fit the model again",
+        ) from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # a file may hold an estimator whose attributes contradict each other
+        raise ModelError(
+            "SR-MODEL-VALUES",
+            f"{placed(place, last)}, or a step before it, lacks a part of what it was fitted to",
+            "Fit the model again, with the version of scikit-learn that is installed here",
+        ) from error
+
+
+def _graph(steps: list[tuple[str, Any]], options: TreeOptions) -> Graph:
+    columns, names = _input(steps)
+    made = Preprocessing(columns)
+    table: Table = made.rows
+    for path, step in steps[:-1]:
+        table = transformed(path, step, table, made)
+    place, last = steps[-1]
+    name = type(last).__name__
+    if is_tree_estimator(last):
+        ensemble, output = import_tree_estimator(place, last)
+        check_columns(place, last, ensemble.columns, width(table))
+        return tree_graph_of(name, ensemble, table, made, names, output, options)
+    scores = _scores(place, last, table, made)
+    return graph_of(name, scores.table, made, names, scores.output)
 
 
 def _steps(path: str, estimator: Any) -> list[tuple[str, Any]]:
@@ -77,45 +122,34 @@ def _steps(path: str, estimator: Any) -> list[tuple[str, Any]]:
     )
 
 
-def _input(steps: list[tuple[str, Any]], predictor: Predictor) -> InputSpec:
-    """What rows the first step that knows them was fitted on."""
-    columns = predictor.coefficients.shape[1]
+def _input(steps: list[tuple[str, Any]]) -> tuple[int, tuple[str, ...]]:
+    """How many columns the rows have, and their names, as the first step that knows them says."""
     for _, step in steps:
-        if hasattr(step, "n_features_in_"):
-            columns = int(step.n_features_in_)
-            break
-    names = next(
-        (step.feature_names_in_ for _, step in steps if hasattr(step, "feature_names_in_")), ()
-    )
-    return InputSpec(columns, tuple(str(name) for name in names), "float64")
+        columns = getattr(step, "n_features_in_", None)
+        if columns is not None:
+            names = tuple(str(name) for name in getattr(step, "feature_names_in_", ()))
+            if not 1 <= columns <= MAXIMUM_COLUMNS:
+                break
+            return int(columns), names
+    for place, step in steps:
+        if class_name(step):
+            check_fitted(place, step)
+    raise refused(*steps[-1])
 
 
-def _converted(
-    steps: list[tuple[str, Any]],
-    transformers: list[tuple[str, Any]],
-    predictor: Predictor,
-    spec: InputSpec,
-) -> Any:
-    """The pipeline's raw scores as an ONNX model in double precision."""
-    place, last = steps[-1]
-    scores = extra("sklearn.linear_model").LinearRegression()
-    scores.coef_ = predictor.coefficients
-    scores.intercept_ = predictor.intercepts
-    scores.n_features_in_ = predictor.coefficients.shape[1]
-    pipeline = extra("sklearn.pipeline").Pipeline(
-        [*(transformers or [("identity", identity())]), ("scores", scores)]
-    )
-    double = extra("skl2onnx.common.data_types").DoubleTensorType
-    try:
-        with np.errstate(all="ignore"):
-            return extra("skl2onnx").convert_sklearn(
-                pipeline,
-                name=type(last).__name__,
-                initial_types=[("rows", double([None, spec.columns]))],
-            )
-    except Exception as error:  # skl2onnx raises whatever a shape or attribute leads to
-        raise ModelError(
-            "SR-MODEL-UNSUPPORTED",
-            f"{placed(place, last)} can't be converted to ONNX ({type(error).__name__})",
-            "Check that the model predicts, and that its libraries match those it was made with",
-        ) from error
+def _scores(place: str, estimator: Any, table: Table, made: Preprocessing) -> Scores:
+    """Raw scores of a predictor."""
+    name = class_name(estimator)
+    if name in ("OneVsRestClassifier", "OneVsOneClassifier"):
+        check_fitted(place, estimator)
+        check_width(place, estimator, width(table))
+        inner = [
+            _scores(below(place, "estimator"), one, table, made) for one in estimator.estimators_
+        ]
+        combined = one_vs_rest if name == "OneVsRestClassifier" else one_vs_one
+        return combined(place, estimator, table, inner)
+    if name not in PREDICTORS:
+        raise refused(place, estimator)
+    check_fitted(place, estimator)
+    check_width(place, estimator, width(table))
+    return PREDICTORS[name](place, estimator, table, made)

@@ -1,24 +1,32 @@
-"""The last step of a scikit-learn model: its coefficients, and what it makes of scores."""
+"""Linear models at the end of a scikit-learn model."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from strongroom.errors import ModelError, PolicyError
 from strongroom.models.links import Link
-from strongroom.models.output import Method, OutputSpec
-from strongroom.models.sklearn_refusals import class_name, placed, refused
+from strongroom.models.sklearn_outputs import (
+    Predictor,
+    Scores,
+    classification,
+    linear,
+    matrix,
+    regression,
+)
+from strongroom.models.sklearn_preprocessing import Preprocessing
+from strongroom.models.sklearn_refusals import class_name, refused
+from strongroom.models.sklearn_tables import Projected, Scaled, Table, joined, width
 
 REGRESSORS = frozenset(
     {
         "ARDRegression",
         "BayesianRidge",
+        "CCA",
         "ElasticNet",
         "ElasticNetCV",
+        "GammaRegressor",
         "HuberRegressor",
         "Lars",
         "LarsCV",
@@ -35,13 +43,16 @@ REGRESSORS = frozenset(
         "MultiTaskLassoCV",
         "OrthogonalMatchingPursuit",
         "OrthogonalMatchingPursuitCV",
+        "PLSCanonical",
+        "PLSRegression",
         "PassiveAggressiveRegressor",
+        "PoissonRegressor",
         "QuantileRegressor",
         "Ridge",
         "RidgeCV",
         "SGDRegressor",
-        "SVR",
         "TheilSenRegressor",
+        "TweedieRegressor",
     }
 )
 CLASSIFIERS = frozenset(
@@ -55,95 +66,34 @@ CLASSIFIERS = frozenset(
         "RidgeClassifier",
         "RidgeClassifierCV",
         "SGDClassifier",
-        "SVC",
     }
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Predictor:
-    """A fitted linear predictor: scores = X @ coefficients.T + intercepts.
-
-    Attributes:
-        coefficients: shape (outputs, columns), float64.
-        intercepts: shape (outputs,), float64.
-        output: how scores become predictions.
-    """
-
-    coefficients: NDArray[np.float64]
-    intercepts: NDArray[np.float64]
-    output: OutputSpec
-
-
-def linear_predictor(step: str, estimator: Any) -> Predictor:
-    """Read a fitted scikit-learn regressor or classifier.
-
-    Args:
-        step: where it is in the pipeline, for messages.
-        estimator: fitted; of a class in `REGRESSORS`, `CLASSIFIERS`, or OneVsRestClassifier.
-
-    Raises:
-        ModelError: SR-MODEL-UNSUPPORTED, SR-MODEL-VALUES.
-    """
+def _regressor(step: str, estimator: Any, table: Table, made: Preprocessing) -> Scores:
     name = class_name(estimator)
-    if name == "OneVsRestClassifier":
-        return _one_vs_rest(step, estimator)
-    if name not in REGRESSORS and name not in CLASSIFIERS:
-        raise refused(step, estimator)
-    if name in ("SVC", "SVR") and estimator.kernel != "linear":
-        raise refused(step, estimator, " with a kernel that is not linear")
-    coefficients = _matrix(step, estimator, estimator.coef_)
-    if name in REGRESSORS:
-        flat = name == "SVR" or np.ndim(estimator.coef_) == 1
-        return _regressor(step, estimator, coefficients, flat)
-    link = _link(step, estimator)
-    return _classifier(step, estimator, coefficients, estimator.intercept_, link)
+    coefficients = matrix(step, estimator, estimator.coef_)
+    scores: Table = linear(step, estimator, table, coefficients, estimator.intercept_)
+    if name in ("CCA", "PLSCanonical", "PLSRegression"):
+        # their coefficients are of centred columns
+        centred = Scaled(table, subtract=np.asarray(estimator._x_mean, dtype=np.float64))
+        scores = linear(step, estimator, centred, coefficients, estimator.intercept_)
+        flat = bool(getattr(estimator, "_predict_1d", False))
+    else:
+        flat = np.ndim(estimator.coef_) == 1
+    link: Link = "identity"
+    if name in ("GammaRegressor", "PoissonRegressor") or (
+        name == "TweedieRegressor"
+        and (estimator.link == "log" or (estimator.link == "auto" and estimator.power > 0))
+    ):
+        link = "exp"
+    return Scores(scores, regression(len(coefficients), flat=flat, link=link))
 
 
-def _regressor(
-    step: str, estimator: Any, coefficients: NDArray[np.float64], flat: bool
-) -> Predictor:
-    output = OutputSpec(
-        task="regression",
-        link="identity",
-        outputs=len(coefficients),
-        classes=(),
-        label_dtype="<f8",
-        flat=flat,
-        methods=("predict",),
-    )
-    return Predictor(
-        coefficients, _intercepts(step, estimator, estimator.intercept_, coefficients), output
-    )
-
-
-def _classifier(
-    step: str, estimator: Any, coefficients: NDArray[np.float64], intercepts: Any, link: Link
-) -> Predictor:
-    classes = estimator.classes_
-    if not isinstance(classes, np.ndarray) or classes.ndim != 1:
-        raise refused(step, estimator, " with several targets", "Train one classifier a target")
-    methods: tuple[Method, ...] = ("predict", "predict_proba", "decision_function")
-    if link == "identity":
-        methods = ("predict", "decision_function")
-    try:
-        output = OutputSpec(
-            task="classification",
-            link=link,
-            outputs=len(coefficients),
-            classes=tuple(classes.tolist()),
-            label_dtype=classes.dtype.str,
-            flat=False,
-            methods=methods,
-        )
-    except PolicyError as error:
-        raise refused(
-            step,
-            estimator,
-            f" with {len(classes)} labels of dtype {classes.dtype}",
-            "Train with labels that are booleans, numbers or texts, at least two different ones",
-        ) from error
-    return Predictor(coefficients, _intercepts(step, estimator, intercepts, coefficients), output)
+def _classifier(step: str, estimator: Any, table: Table, made: Preprocessing) -> Scores:
+    coefficients = matrix(step, estimator, estimator.coef_)
+    output = classification(step, estimator, len(coefficients), _link(step, estimator))
+    return Scores(linear(step, estimator, table, coefficients, estimator.intercept_), output)
 
 
 def _link(step: str, estimator: Any) -> Link:
@@ -165,11 +115,6 @@ def _link(step: str, estimator: Any) -> Link:
         return "logistic" if binary else "ovr_logistic"
     if name == "SGDClassifier" and estimator.loss == "modified_huber":
         return "modified_huber"
-    if name == "SVC":
-        if not binary:
-            raise refused(step, estimator, " with several classes, one against one")
-        if estimator.probability not in (False, "deprecated"):
-            raise refused(step, estimator, "(probability=True)")
     if name.startswith("RidgeClassifier") and np.ndim(estimator.coef_) == 2:
         kind = estimator._label_binarizer.y_type_
         if kind.startswith("multilabel"):
@@ -177,16 +122,29 @@ def _link(step: str, estimator: Any) -> Link:
     return "identity"
 
 
-def _one_vs_rest(step: str, estimator: Any) -> Predictor:
-    """OneVsRestClassifier: its estimators' coefficients, one below the other."""
+def _one_class(step: str, estimator: Any, table: Table, made: Preprocessing) -> Scores:
+    """SGDOneClassSVM: whether a row is like those in training, 1, or not, -1."""
+    scores = linear(
+        step, estimator, table, matrix(step, estimator, estimator.coef_), -estimator.offset_
+    )
+    classes = np.array([-1, 1], dtype=np.int32)
+    return Scores(scores, classification(step, estimator, 1, "identity", classes=classes))
+
+
+def one_vs_rest(step: str, estimator: Any, table: Table, inner: list[Scores]) -> Scores:
+    """OneVsRestClassifier: its estimators' scores side by side.
+
+    Args:
+        inner: what each of its binary classifiers makes of the table.
+
+    Raises:
+        ModelError: SR-MODEL-UNSUPPORTED.
+    """
     if estimator.multilabel_:
         raise refused(step, estimator, " with several labels a row", "Train one model a label")
-    inner = []
-    for one in estimator.estimators_:
-        if class_name(one) not in CLASSIFIERS:
-            raise refused(f"{step}/estimator".strip("/"), one)
-        inner.append(linear_predictor(f"{step}/estimator".strip("/"), one))
-    links = {predictor.output.link for predictor in inner}
+    if any(len(one.output.classes) != 2 or one.output.outputs != 1 for one in inner):
+        raise refused(step, estimator, " of classifiers with a score a class")
+    links = {one.output.link for one in inner}
     link: Link
     if links == {"identity"}:
         link = "identity"
@@ -194,36 +152,51 @@ def _one_vs_rest(step: str, estimator: Any) -> Predictor:
         link = "logistic" if len(inner) == 1 else "ovr_logistic_or_zero"
     else:
         raise refused(step, estimator, " of estimators with modified Huber loss", "Use log_loss")
-    coefficients = np.concatenate([predictor.coefficients for predictor in inner])
-    intercepts = np.concatenate([predictor.intercepts for predictor in inner])
-    return _classifier(step, estimator, coefficients, intercepts, link)
-
-
-def _matrix(step: str, estimator: Any, coefficients: Any) -> NDArray[np.float64]:
-    """`coef_`, dense or sparse, as an array of shape (outputs, columns)."""
-    dense = coefficients.toarray() if hasattr(coefficients, "toarray") else coefficients
-    try:
-        matrix = np.atleast_2d(np.asarray(dense, dtype=np.float64))
-    except (TypeError, ValueError) as error:
-        raise _misfit(step, estimator) from error
-    if matrix.ndim != 2 or matrix.size == 0:
-        raise _misfit(step, estimator)
-    return matrix
-
-
-def _intercepts(
-    step: str, estimator: Any, intercepts: Any, coefficients: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    try:
-        row = np.asarray(intercepts, dtype=np.float64).reshape(-1)
-        return np.array(np.broadcast_to(row, len(coefficients)))
-    except (TypeError, ValueError) as error:
-        raise _misfit(step, estimator) from error
-
-
-def _misfit(step: str, estimator: Any) -> ModelError:
-    return ModelError(
-        "SR-MODEL-VALUES",
-        f"{placed(step, estimator)} has coefficients that don't fit together",
-        "Fit the model again",
+    output = classification(
+        step,
+        estimator,
+        len(inner),
+        link,
+        decision_function=all("decision_function" in one.output.methods for one in inner),
     )
+    return Scores(side_by_side([one.table for one in inner]), output)
+
+
+def one_vs_one(step: str, estimator: Any, table: Table, inner: list[Scores]) -> Scores:
+    """OneVsOneClassifier: its estimators' scores side by side.
+
+    Args:
+        inner: as in `one_vs_rest`; they are positive for the second class of their pair.
+
+    Raises:
+        ModelError: SR-MODEL-UNSUPPORTED.
+    """
+    if len(estimator.classes_) < 3:
+        raise refused(step, estimator, " of two classes", "Protect the classifier inside it")
+    if any("decision_function" not in one.output.methods for one in inner):
+        raise refused(step, estimator, " of classifiers without decision_function")
+    scores = Scaled(side_by_side([one.table for one in inner]), multiply=np.full(len(inner), -1.0))
+    output = classification(step, estimator, len(inner), "identity", pairs="ovr_break_ties")
+    return Scores(scores, output)
+
+
+def side_by_side(tables: list[Table]) -> Table:
+    """Tables side by side; as one matrix where all are linear in one table."""
+    first = tables[0]
+    same = [
+        one
+        for one in tables
+        if isinstance(one, Projected) and isinstance(first, Projected) and one.inner is first.inner
+    ]
+    if len(same) != len(tables) or not isinstance(first, Projected):
+        return joined(tables)
+    offsets = [np.zeros(width(one)) if one.offset is None else one.offset for one in same]
+    return Projected(first.inner, np.hstack([one.matrix for one in same]), np.concatenate(offsets))
+
+
+LINEAR: dict[str, Predictor] = {
+    **dict.fromkeys(REGRESSORS, _regressor),
+    **dict.fromkeys(CLASSIFIERS, _classifier),
+    "SGDOneClassSVM": _one_class,
+}
+"""Linear predictors by class."""

@@ -3,50 +3,83 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from strongroom import protections
-from strongroom.compiler.affine import fold_affine
 from strongroom.compiler.plan import Plan
 from strongroom.errors import PolicyError
-from strongroom.keys.store import KeyStore
-from strongroom.models.graph import Graph
 from strongroom.models.load import import_model
 from strongroom.models.plain import plain_predictions
+from strongroom.models.trees.options import TreeOptions
 from strongroom.package.file import Package
 from strongroom.package.manifest import Parity
+from strongroom.package.membership import MemberRows, with_membership
+from strongroom.package.parity import (
+    affordable_rows,
+    agreeing,
+    plain_scores,
+    protected_scores,
+)
 from strongroom.policy import Policy
-from strongroom.protections.interface import ServedProtection
 
 PARITY_ROWS: Final = 20_000
 """Of a larger sample, this many rows are drawn for the measurement of parity."""
+
+PARITY_SECONDS: Final = 30.0
+"""Of a slower model fewer, so that it takes about so long, but never fewer than ..."""
+
+LEAST_PARITY_ROWS: Final = 100
 
 _DEFAULT_POLICY: Final = Policy()
 
 
 def plan(
-    model: Any, *, sample: Any, protection: str = "fhe", policy: Policy = _DEFAULT_POLICY
+    model: Any,
+    *,
+    sample: Any,
+    protection: str = "fhe",
+    policy: Policy = _DEFAULT_POLICY,
+    trees: TreeOptions | None = None,
 ) -> Plan:
     """Say how a model would run protected, and what it would cost. Makes no key.
 
     Args:
-        model: a fitted scikit-learn model, an ONNX model, or the path of an `.onnx` or `.skops`
-            file.
+        model: a fitted model of scikit-learn, XGBoost, LightGBM or CatBoost, a PyTorch module, an
+            ONNX model, or the path of an `.onnx`, `.skops`, `.json`, `.ubj` or `.txt` file.
         sample: rows like those that will be asked about, shape (n, columns): an array or a
             pandas frame.
         protection: how the model is guarded: "fhe".
         policy: what must hold.
+        trees: of a tree model, what its grid reveals and how trees are grouped.
 
     Raises:
         ModelError: the model can't be imported or protected.
         InputError: the sample is not a table of the model's columns.
         PolicyError: no parameters meet the policy.
     """
-    graph = import_model(model)
-    return protections.by_name(protection).plan(graph, graph.input.rows(sample), policy)
+    return plans(model, sample=sample, protection=protection, policy=policy, trees=trees)[0]
+
+
+def plans(
+    model: Any,
+    *,
+    sample: Any,
+    protection: str = "fhe",
+    policy: Policy = _DEFAULT_POLICY,
+    trees: TreeOptions | None = None,
+) -> Sequence[Plan]:
+    """All plans that meet a policy, the one that `plan` and `protect` take first.
+
+    Args and Raises: see `plan`.
+    """
+    graph = import_model(model, sample=sample, trees=trees)
+    rows = graph.input.rows(sample)
+    found = protections.by_name(protection).candidates(graph, rows, policy)
+    return [candidate.plan for candidate in found]
 
 
 def protect(
@@ -55,31 +88,52 @@ def protect(
     sample: Any,
     protection: str = "fhe",
     policy: Policy = _DEFAULT_POLICY,
+    trees: TreeOptions | None = None,
     name: str | None = None,
     version: str = "1",
+    members: Any = None,
+    nonmembers: Any = None,
+    member_labels: Any = None,
+    nonmember_labels: Any = None,
 ) -> Package:
     """Protect a model.
 
     The protected model is run on the sample, encrypted, with a key that is thrown away, and
-    compared with the plain one; the result is kept in the manifest.
+    compared with the plain one; the result is kept in the manifest. With members and nonmembers
+    it is also measured how well the answers tell the two apart (`privacy.membership`), and written
+    into the guarantee statement.
 
     Args:
-        model, sample, protection, policy: see `plan`.
+        model, sample, protection, policy, trees: see `plan`.
         name: under which it is served; derived from the model if None.
         version: the owner's own word for this release.
+        members: rows that the model was trained on, shape (n, columns), or None.
+        nonmembers: rows like them that it was not trained on; with members only.
+        member_labels, nonmember_labels: the true answers for both, or None.
 
     Raises:
         ModelError, InputError, PolicyError: see `plan`.
+        InputError: SR-INPUT-MEMBERS if membership can't be measured with what is given.
         PolicyError: SR-POLICY-PARITY if it agrees with the plain model on too few rows.
         PackageError: SR-PACKAGE-NAME if name or version can't be used.
     """
-    chosen = protections.by_name(protection)
-    graph = import_model(model)
+    graph = import_model(model, sample=sample, trees=trees)
     rows = graph.input.rows(sample)
-    its_plan = chosen.plan(graph, rows, policy)
-    payload = chosen.protect(graph, its_plan)
-    compared = _draw(rows)
-    parity = _measure(model, graph, chosen, its_plan, payload, compared, policy)
+    told_apart = MemberRows.of(graph, members, nonmembers, member_labels, nonmember_labels)
+    chosen = protections.by_name(protection)
+    candidate = chosen.candidates(graph, rows, policy)[0]
+    its_plan, payload = candidate.plan, candidate.payload()
+    compared = _draw(rows, its_plan)
+
+    def answers(asked: NDArray[np.float64]) -> NDArray[np.float64]:
+        # There is no package yet whose digest could be bound.
+        return protected_scores(chosen, its_plan, payload, asked, policy)
+
+    scores = answers(compared)
+    plain = plain_predictions(model, graph, compared)
+    agree = agreeing(graph.output, scores, plain, its_plan.costs.score_error)
+    error = float(np.abs(scores - plain_scores(graph, compared)).max())
+    parity = Parity(rows=len(compared), agreement=float(np.mean(agree)), max_score_error=error)
     if parity.agreement < policy.minimum_agreement:
         raise PolicyError(
             "SR-POLICY-PARITY",
@@ -89,46 +143,18 @@ def protect(
         )
     return Package.create(
         name=name or _name(graph.name),
-        plan=its_plan,
+        plan=its_plan if told_apart is None else with_membership(its_plan, told_apart, answers),
         payload=payload,
         parity=parity,
         version=version,
     )
 
 
-def _draw(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    if len(rows) <= PARITY_ROWS:
+def _draw(rows: NDArray[np.float64], its_plan: Plan) -> NDArray[np.float64]:
+    most = affordable_rows(its_plan, PARITY_ROWS, LEAST_PARITY_ROWS, PARITY_SECONDS)
+    if len(rows) <= most:
         return rows
-    return rows[np.random.default_rng(0).choice(len(rows), PARITY_ROWS, replace=False)]
-
-
-def _measure(
-    model: Any,
-    graph: Graph,
-    protection: ServedProtection,
-    its_plan: Plan,
-    payload: bytes,
-    rows: NDArray[np.float64],
-    policy: Policy,
-) -> Parity:
-    """Run client and server sides against each other on real ciphertexts."""
-    # There is no package yet whose digest could be bound.
-    server = protection.open_server(its_plan, payload, package="")
-    client = protection.open_client(its_plan, KeyStore.in_memory(), policy, package="")
-    parts = []
-    for start in range(0, len(rows), client.rows_per_request):
-        pending = client.encrypt(client.encode(rows[start : start + client.rows_per_request]))
-        parts.append(client.decrypt(pending, server.answer(pending.body)))
-    scores = np.vstack(parts)
-    affine = fold_affine(graph)
-    error = float(np.abs(scores - (graph.features.encode(rows) @ affine.weights.T + affine.bias)).max())
-    protected, plain = graph.output.predict(scores), plain_predictions(model, graph, rows)
-    if graph.output.task == "classification":
-        agree = protected == plain
-    else:
-        difference = np.abs(protected.astype(np.float64) - plain.astype(np.float64))
-        agree = (difference.reshape(len(rows), -1) <= its_plan.costs.score_error).all(axis=1)
-    return Parity(rows=len(rows), agreement=float(np.mean(agree)), max_score_error=error)
+    return rows[np.random.default_rng(0).choice(len(rows), most, replace=False)]
 
 
 def _name(graph_name: str) -> str:

@@ -7,6 +7,7 @@ protection's own affair; around it is the Open Inference Protocol.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -186,6 +187,19 @@ class ClientSide(Protocol[Encoded, Pending]):
         ...
 
 
+class Candidate(Protocol):
+    """A way in which a model could run."""
+
+    @property
+    def plan(self) -> Plan:
+        """The plan."""
+        ...
+
+    def payload(self) -> bytes:
+        """The payload of a package with that plan: what the server side needs."""
+        ...
+
+
 class ServedProtection(Protocol):
     """A protection: `fhe`, `mpc`, `sealed`."""
 
@@ -194,12 +208,18 @@ class ServedProtection(Protocol):
         """As in a manifest: "fhe"."""
         ...
 
-    def plan(self, graph: Graph, sample: NDArray[np.float64], policy: Policy) -> Plan:
-        """Decide how a graph will run. `sample` has shape (n, columns), checked."""
-        ...
+    def candidates(
+        self, graph: Graph, sample: NDArray[np.float64], policy: Policy
+    ) -> Sequence[Candidate]:
+        """The ways in which a graph could run, the one to take first; at least one.
 
-    def protect(self, graph: Graph, plan: Plan) -> bytes:
-        """The payload of the package: what the server side needs."""
+        Args:
+            sample: shape (n, columns), checked.
+
+        Raises:
+            ModelError: the graph can't be run.
+            PolicyError: no way meets the policy.
+        """
         ...
 
     def open_server(self, plan: Plan, payload: bytes, *, package: str) -> ServerSide:

@@ -21,10 +21,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from strongroom.errors import ServerError, StrongroomError
+from strongroom.keys.server_store import ServerKeyStore
 from strongroom.server import v2
+from strongroom.server.callers import single_header, tenant_of
 from strongroom.server.catalogue import Catalogue, CatalogueEntry
 from strongroom.server.config import ServerConfig
 from strongroom.server.job import Evaluation
+from strongroom.server.key_service import KeyService
 from strongroom.server.tokens import TokenFile
 from strongroom.server.upload import (
     Disconnected,
@@ -41,15 +44,27 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def application(
-    config: ServerConfig, catalogue: Catalogue, pool: WorkerPool, tokens: TokenFile
+    config: ServerConfig,
+    catalogue: Catalogue,
+    pool: WorkerPool,
+    tokens: TokenFile,
+    key_store: ServerKeyStore | None = None,
 ) -> Starlette:
-    """The application over a pool that has started."""
+    """The application over a pool that has started; `key_store` if a model takes keys."""
     service = _Service(config, catalogue, pool, tokens)
+    keys = KeyService(config, key_store, pool, tokens)
     model = "/v2/models/{name}"
+    key_set = "/v2/keys/{parameters}/{key_set}"
+    key_object = key_set + "/objects/{digest}"
     routes = [
         Route("/v2", _guarded(service.server_metadata)),
         Route("/v2/health/live", _guarded(service.live)),
         Route("/v2/health/ready", _guarded(service.ready)),
+        Route("/v2/keys", _guarded(keys.list_sets)),
+        Route(key_set, _guarded(keys.delete), methods=["DELETE"]),
+        Route(key_set + "/missing", _guarded(keys.missing), methods=["POST"]),
+        Route(key_object, _guarded(keys.state)),
+        Route(key_object, _guarded(keys.put_chunk), methods=["PUT"]),
     ]
     for path in (model, model + "/versions/{version}"):
         routes += [
@@ -87,11 +102,11 @@ class _Service:
         return _json(msgspec.json.encode({"ready": ready}), 200 if ready else 503)
 
     async def model_metadata(self, request: Request) -> Response:
-        self._tenant(request)
+        tenant_of(request, self._tokens)
         return _json(self._entry(request).metadata)
 
     async def model_ready(self, request: Request) -> Response:
-        self._tenant(request)
+        tenant_of(request, self._tokens)
         name = self._entry(request).model.name
         ready = self._pool.ready
         return _json(msgspec.json.encode({"name": name, "ready": ready}), 200 if ready else 503)
@@ -99,10 +114,10 @@ class _Service:
     async def infer(self, request: Request) -> Response:
         started = time.perf_counter()
         try:
-            tenant = self._tenant(request)
+            tenant = tenant_of(request, self._tokens)
             entry = self._entry(request)
             length = declared_length(request.headers, entry.body_limit)
-            header = _single(request, v2.HEADER_LENGTH)
+            header = single_header(request, v2.HEADER_LENGTH)
             v2.json_length(header, length)
             self._pool.enter()
         except StrongroomError as error:
@@ -111,7 +126,7 @@ class _Service:
         code, status = "", 200
         try:
             body = await read_body(request.receive, length, self._config.read_timeout_seconds)
-            return await self._answer(request, entry, memoryview(body), header)
+            return await self._answer(request, tenant, entry, memoryview(body), header)
         except StrongroomError as error:
             code, status = error.code, error.http_status
             return error_response(error, close=status == 408)
@@ -130,7 +145,12 @@ class _Service:
             )
 
     async def _answer(
-        self, request: Request, entry: CatalogueEntry, body: memoryview, header: str | None
+        self,
+        request: Request,
+        tenant: str,
+        entry: CatalogueEntry,
+        body: memoryview,
+        header: str | None,
     ) -> Response:
         parsed = v2.parse_request(body, header)
         if parsed.package_digest not in (None, entry.model.digest):
@@ -148,7 +168,7 @@ class _Service:
                 "Send fewer rows at once",
                 http_status=413,
             )
-        evaluation = await self._evaluate(request, entry.index, parsed.content)
+        evaluation = await self._evaluate(request, tenant, entry.index, parsed.content)
         content, headers = v2.response_body(
             entry.model.name,
             entry.model.version,
@@ -162,8 +182,10 @@ class _Service:
         )
         return Response(content, 200, headers)
 
-    async def _evaluate(self, request: Request, index: int, content: memoryview) -> Evaluation:
-        job = self._pool.submit(index, content)
+    async def _evaluate(
+        self, request: Request, tenant: str, index: int, content: memoryview
+    ) -> Evaluation:
+        job = self._pool.submit(tenant, index, content)
         try:
             if job.waiting:
                 # Whoever waits in the queue may leave; then there is nothing to compute.
@@ -176,21 +198,6 @@ class _Service:
         finally:
             if not job.result.done():
                 self._pool.withdraw(job)
-
-    def _tenant(self, request: Request) -> str:
-        """Who asks. Comes before anything else, so that nobody else learns what models exist."""
-        scheme, _, token = (_single(request, "authorization") or "").partition(" ")
-        tenant = self._tokens.tenant(token.strip())
-        if scheme.lower() != "bearer" or tenant is None:
-            _log.info("token refused")
-            raise ServerError(
-                "SR-SERVER-TOKEN",
-                "the token is missing, unknown or revoked",
-                "Send the header Authorization: Bearer with a token of this server; the command "
-                "line takes it from --token-file or STRONGROOM_TOKEN",
-                http_status=401,
-            )
-        return tenant
 
     def _entry(self, request: Request) -> CatalogueEntry:
         return self._catalogue.find(request.path_params["name"], request.path_params.get("version"))
@@ -227,18 +234,6 @@ async def _no_route(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException) and error.headers:
         response.headers.update(error.headers)
     return response
-
-
-def _single(request: Request, name: str) -> str | None:
-    values = request.headers.getlist(name)
-    if len(values) > 1:
-        raise ServerError(
-            "SR-REQUEST-FORMAT",
-            f"the request has the header {name} more than once",
-            "Send it once",
-            http_status=400,
-        )
-    return values[0] if values else None
 
 
 def _json(body: bytes, status: int = 200) -> Response:

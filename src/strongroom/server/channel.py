@@ -29,15 +29,17 @@ class Kind(IntEnum):
     READY = 2
     """From the worker: a list of `ModelDescription`, in the order of the packages."""
     JOB = 3
-    """To the worker: a protected request for `Message.model`."""
+    """To the worker: a protected request of `Message.tenant` for `Message.model`."""
     ANSWER = 4
     """From the worker: the protected response."""
     REFUSED = 5
-    """From the worker, to START or JOB: an `ErrorReport`."""
+    """From the worker, to START, JOB or KEY: an `ErrorReport`."""
     FAULT = 6
-    """From the worker, to START or JOB: a `FaultReport`."""
+    """From the worker, to START, JOB or KEY: a `FaultReport`."""
     MEMORY = 7
-    """From the worker, to JOB: it ran out of memory, and ends."""
+    """From the worker, to JOB or KEY: it ran out of memory, and ends."""
+    KEY = 8
+    """To the worker: a `WholeObject` of `Message.tenant` has come; answered by an empty ANSWER."""
 
 
 class Message(NamedTuple):
@@ -48,15 +50,17 @@ class Message(NamedTuple):
         model: index of the package that a job is for; 0 otherwise.
         length: number of bytes in the arena.
         microseconds: time that the evaluation took, of an answer; 0 otherwise.
+        tenant: name of the tenant whose job it is, padded with zeros.
     """
 
     kind: int
     model: int = 0
     length: int = 0
     microseconds: int = 0
+    tenant: bytes = b""
 
 
-_LAYOUT: Final = struct.Struct("<BxHxxxxQQ")
+_LAYOUT: Final = struct.Struct("<BxHxxxxQQ64s")
 
 MESSAGE_BYTES: Final = _LAYOUT.size
 
@@ -101,6 +105,8 @@ class Startup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         threads: threads of one evaluation.
         memory_bytes: what an evaluation may take on top of the loaded models.
         request_arena_bytes: size of the arena of requests.
+        key_folder: where tenants' keys are.
+        key_cache_bytes: how much of them is kept mapped.
     """
 
     loader: str
@@ -108,6 +114,17 @@ class Startup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     threads: int
     memory_bytes: int
     request_arena_bytes: int
+    key_folder: str
+    key_cache_bytes: int
+
+
+class WholeObject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An object with a key in it, all of which has come; see `keys.server_layout`."""
+
+    parameters: str
+    key_set: str
+    digest: str
+    size: int
 
 
 class ErrorReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +26,8 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         port: TCP port; 0 lets the system choose, and the ready line names it.
         tls_certificate, tls_key: paths of PEM files; both or neither.
         workers: number of worker processes.
-        threads: threads of one evaluation.
+        threads: threads of one evaluation; the processors that there are, shared among the
+            workers, if None.
         request_bytes: largest body of a request, whatever the model would accept.
         queue_length: how many requests may wait for a worker, their upload included.
         connections: largest number of open connections.
@@ -37,6 +39,14 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             a request's headers may take.
         load_timeout_seconds: within which a worker has to load the packages.
         drain_timeout_seconds: how long running requests are waited for after SIGTERM.
+        key_folder: where tenants' evaluation keys are kept; `evaluation-keys` beside the token
+            file if None. One server uses it at a time.
+        key_bytes_per_tenant: what the keys of one tenant may take on the disk.
+        key_bytes_total: what all tenants' keys may take.
+        key_chunk_bytes: largest piece in which a key is sent.
+        key_upload_seconds: after which a key that has come in part is forgotten.
+        key_cache_bytes: how much of key files a worker keeps mapped between requests; mapped keys
+            are shared memory, which the system takes back when it runs short.
         loader: import string "module:function" of a `server.model.Loader`.
 
     Raises:
@@ -50,7 +60,7 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     tls_certificate: str | None = None
     tls_key: str | None = None
     workers: int = 2
-    threads: int = 1
+    threads: int | None = None
     request_bytes: int = 64 * _MIB
     queue_length: int = 64
     connections: int = 1024
@@ -61,6 +71,12 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     idle_timeout_seconds: float = 75.0
     load_timeout_seconds: float = 600.0
     drain_timeout_seconds: float = 30.0
+    key_folder: str | None = None
+    key_bytes_per_tenant: int = 4096 * _MIB
+    key_bytes_total: int = 65536 * _MIB
+    key_chunk_bytes: int = 4 * _MIB
+    key_upload_seconds: float = 6 * 3600.0
+    key_cache_bytes: int = 4096 * _MIB
     loader: str = DEFAULT_LOADER
 
     def __post_init__(self) -> None:
@@ -92,15 +108,36 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             "idle_timeout_seconds": (0.1, 86_400),
             "load_timeout_seconds": (0.1, 86_400),
             "drain_timeout_seconds": (0, 86_400),
+            "key_bytes_per_tenant": (1, 2**50),
+            "key_bytes_total": (1, 2**50),
+            "key_chunk_bytes": (1024, 64 * _MIB),
+            "key_upload_seconds": (1, 31 * 86_400),
+            "key_cache_bytes": (0, 2**46),
         }
         for field, (low, high) in bounds.items():
             value = getattr(self, field)
+            if value is None:
+                continue
             if not low <= value <= high:
                 raise ServerError(
                     "SR-SERVER-CONFIG",
                     f"{field} is {value}",
                     f"Choose a value from {low:g} to {high:g}",
                 )
+
+    @property
+    def evaluation_threads(self) -> int:
+        """Threads of one evaluation, as configured or as suits the machine."""
+        if self.threads is not None:
+            return self.threads
+        return max(1, len(os.sched_getaffinity(0)) // self.workers)
+
+    @property
+    def keys_at(self) -> Path:
+        """The folder of tenants' evaluation keys, absolute."""
+        if self.key_folder is not None:
+            return Path(self.key_folder).absolute()
+        return Path(self.tokens).absolute().parent / "evaluation-keys"
 
 
 def read_config(path: Path) -> ServerConfig:

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 
 from strongroom.errors import ServerError, StrongroomError
+from strongroom.server.channel import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +21,19 @@ class Evaluation:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One protected request; ends exactly once.
+    """One protected request, or one key to be checked; ends exactly once.
 
     Attributes:
+        kind: `Kind.JOB` or `Kind.KEY`.
+        tenant: who asks.
         model: index of the package.
-        request: the protected request.
+        request: the protected request, or a `WholeObject`.
         result: resolves to the evaluation, or to the error that ends the request.
         timer: ends the wait in the queue.
     """
 
+    kind: Kind
+    tenant: str
     model: int
     request: memoryview
     result: asyncio.Future[Evaluation]

@@ -7,19 +7,25 @@ front process sees the `ModelDescription` and never a payload.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
+
+if TYPE_CHECKING:  # the front does without the engine
+    from strongroom.protections.interface import KeySets
 
 
 class Answer(Protocol):
     """Answers one opaque protected request; `protections.interface.ServerSide.answer` is one."""
 
-    def __call__(self, request: bytes | memoryview, *, threads: int = 1) -> bytes:
+    def __call__(
+        self, request: bytes | memoryview, *, keys: KeySets | None = None, threads: int = 1
+    ) -> bytes:
         """Answer one request.
 
         Args:
             request: the opaque request; a view that is valid during the call only.
+            keys: the key sets of the tenant who asks, during the call only.
             threads: how many threads the evaluation may use.
 
         Raises:
@@ -40,6 +46,7 @@ class ServedModel:
         manifest_json: the exact canonical JSON text of the manifest, plan and guarantee included.
         request_limit: largest protected request in bytes.
         answer: answers one protected request.
+        key_parameters: the catalogue entry for which the model takes key sets; "" if for none.
     """
 
     name: str
@@ -49,6 +56,7 @@ class ServedModel:
     manifest_json: str
     request_limit: int
     answer: Answer
+    key_parameters: str = ""
 
 
 class Loader(Protocol):
@@ -60,7 +68,11 @@ class Loader(Protocol):
 
 
 class ModelDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A `ServedModel` as far as the front process knows it: everything but the model."""
+    """A `ServedModel` as far as the front process knows it: everything but the model.
+
+    Attributes:
+        key_objects: bytes of each object that a key can travel as, and of the file it becomes.
+    """
 
     name: str
     version: str
@@ -68,9 +80,13 @@ class ModelDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     digest: str
     manifest_json: str
     request_limit: int
+    key_parameters: str = ""
+    key_objects: tuple[tuple[int, int], ...] = ()
 
     @classmethod
-    def of(cls, model: ServedModel) -> ModelDescription:
+    def of(
+        cls, model: ServedModel, key_objects: tuple[tuple[int, int], ...] = ()
+    ) -> ModelDescription:
         """The description of an opened model."""
         return cls(
             name=model.name,
@@ -79,4 +95,6 @@ class ModelDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             digest=model.digest,
             manifest_json=model.manifest_json,
             request_limit=model.request_limit,
+            key_parameters=model.key_parameters,
+            key_objects=key_objects,
         )

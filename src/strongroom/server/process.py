@@ -69,7 +69,7 @@ class WorkerProcess:
         self._listening = True
         self._loop.add_reader(self._control, self._receive)
         self._loop.add_reader(self._exit, self._reap)
-        self._send(Kind.START, 0, msgspec.json.encode(startup))
+        self._send(Kind.START, msgspec.json.encode(startup))
 
     @property
     def pid(self) -> int:
@@ -88,9 +88,11 @@ class WorkerProcess:
             return f"signal {signal.Signals(-status).name}"
         return f"signal {-status}"
 
-    def submit(self, model: int, request: bytes | bytearray | memoryview) -> None:
+    def submit(
+        self, kind: Kind, tenant: str, model: int, request: bytes | bytearray | memoryview
+    ) -> None:
         """Start a job; its end is a message, or the end of the process."""
-        self._send(Kind.JOB, model, request)
+        self._send(kind, request, model, tenant)
 
     def content(self, length: int) -> bytes | None:
         """What a message announced, or None if the worker lied about its length."""
@@ -129,11 +131,18 @@ class WorkerProcess:
             process_group=0,
         )
 
-    def _send(self, kind: Kind, model: int, content: bytes | bytearray | memoryview) -> None:
+    def _send(
+        self,
+        kind: Kind,
+        content: bytes | bytearray | memoryview,
+        model: int = 0,
+        tenant: str = "",
+    ) -> None:
         write_arena(self._requests, content)
+        message = Message(kind, model, len(content), tenant=tenant.encode())
         # A worker that is gone is noticed by its exit, not here.
         with suppress(OSError):
-            self._control.send(pack(Message(kind, model, len(content))))
+            self._control.send(pack(message))
 
     def _receive(self) -> bool:
         """Handle one message; False if there is none to wait for any more."""

@@ -16,10 +16,12 @@ from typing import Any, Final
 import uvicorn
 
 from strongroom.errors import ServerError
+from strongroom.keys.server_store import ServerKeyStore
 from strongroom.server.app import application
 from strongroom.server.catalogue import Catalogue
 from strongroom.server.config import ServerConfig
 from strongroom.server.log import exception_type, start_log
+from strongroom.server.model import ModelDescription
 from strongroom.server.protocol import bounded, tls_context
 from strongroom.server.tokens import TokenFile
 from strongroom.server.workers import WorkerPool
@@ -77,16 +79,37 @@ async def _run(
         try:
             models = await starting
             catalogue = Catalogue(models, config.request_bytes)
-            app = application(config, catalogue, pool, tokens)
-            stop.server = _Server(_uvicorn_config(config, app, tls), announce)
-            if stop.asked:
-                return
-            await stop.server.serve([listener])
+            with _key_store(config, models) as key_store:
+                app = application(config, catalogue, pool, tokens, key_store)
+                stop.server = _Server(_uvicorn_config(config, app, tls), announce)
+                if stop.asked:
+                    return
+                await stop.server.serve([listener])
         except asyncio.CancelledError:
             if not stop.asked:
                 raise
         finally:
             await pool.close()
+
+
+@contextlib.contextmanager
+def _key_store(
+    config: ServerConfig, models: tuple[ModelDescription, ...]
+) -> Generator[ServerKeyStore | None]:
+    """The tenants' keys, if a model takes keys or did so once."""
+    sizes = {one.key_parameters: dict(one.key_objects) for one in models if one.key_parameters}
+    if not sizes and not config.keys_at.exists():
+        yield None
+        return
+    store = ServerKeyStore(
+        config.keys_at,
+        sizes,
+        tenant_bytes=config.key_bytes_per_tenant,
+        total_bytes=config.key_bytes_total,
+        upload_seconds=config.key_upload_seconds,
+    )
+    with contextlib.closing(store):
+        yield store
 
 
 class _Stop:

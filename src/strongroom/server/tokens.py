@@ -187,6 +187,8 @@ def _read(path: Path) -> tuple[TokenEntry, ...]:
         for entry in table.tokens:
             if len(bytes.fromhex(entry.sha256)) != hashlib.sha256().digest_size:
                 raise ValueError("a hash of another length")
+            if not _TENANT.fullmatch(entry.tenant):
+                raise ValueError("a tenant's name that none has")
     except (msgspec.MsgspecError, ValueError) as error:
         raise ServerError(
             "SR-SERVER-CONFIG",

@@ -8,7 +8,7 @@ front. Rules of this process:
 1. It dies with the front: by the kernel's parent-death signal, and by the end of the control
    socket.
 2. Once the packages are loaded, its memory is limited to what it has then and the configured
-   extra.
+   extra; keys that it has mapped are the system's to drop and don't count.
 3. It prints nothing and logs nothing; what went wrong is reported to the front.
 4. It never writes a core file, which would hold requests.
 """
@@ -31,7 +31,11 @@ from typing import Final, cast
 
 import msgspec
 
+from strongroom.engine import catalogued
 from strongroom.errors import ServerError, StrongroomError
+from strongroom.keys.server_layout import Layout
+from strongroom.keys.server_objects import object_sizes, store_object
+from strongroom.keys.server_sets import WorkerKeySets
 from strongroom.server.channel import (
     MESSAGE_BYTES,
     ErrorReport,
@@ -39,6 +43,7 @@ from strongroom.server.channel import (
     Kind,
     Message,
     Startup,
+    WholeObject,
     pack,
     read_arena,
     unpack,
@@ -113,13 +118,20 @@ def main(arguments: list[str]) -> None:
         return
     gc.collect()
     gc.freeze()
-    _limit_memory(startup.memory_bytes, startup.threads)
-    descriptions = [ModelDescription.of(model) for model in models]
+    descriptions = [ModelDescription.of(model, _key_objects(model)) for model in models]
+    largest = max((size for one in descriptions for _, size in one.key_objects), default=0)
+    # What an operation uses stays mapped until its end, whatever the cache has let go by then.
+    mapped = 2 * (startup.key_cache_bytes + largest) if largest else 0
+    _limit_memory(startup.memory_bytes, mapped, startup.threads)
     channel.send(Kind.READY, msgspec.json.encode(descriptions))
 
-    while (job := channel.receive()) is not None and job.kind == Kind.JOB:
+    key_sets = WorkerKeySets(Path(startup.key_folder), startup.key_cache_bytes)
+    while (job := channel.receive()) is not None and job.kind in (Kind.JOB, Kind.KEY):
         try:
-            _answer(channel, models[job.model], job.length, startup.threads)
+            if job.kind == Kind.KEY:
+                _store_key(channel, Path(startup.key_folder), job)
+            else:
+                _answer(channel, models[job.model], key_sets, job, startup.threads)
         except MemoryError:
             # The request is over, and so is this process: whatever failed half-way through an
             # allocation is not trusted with the next request.
@@ -129,11 +141,30 @@ def main(arguments: list[str]) -> None:
             channel.report(error)
 
 
-def _answer(channel: _Channel, model: ServedModel, length: int, threads: int) -> None:
+def _answer(
+    channel: _Channel, model: ServedModel, key_sets: WorkerKeySets, job: Message, threads: int
+) -> None:
     started = time.perf_counter_ns()
-    response = model.answer(channel.request(length), threads=threads)
+    with key_sets.of(_tenant(job)) as keys:
+        response = model.answer(channel.request(job.length), keys=keys, threads=threads)
     microseconds = (time.perf_counter_ns() - started) // 1000
     channel.send(Kind.ANSWER, response, microseconds)
+
+
+def _store_key(channel: _Channel, key_folder: Path, job: Message) -> None:
+    """Check an object that has come, and make a key of it."""
+    whole = msgspec.json.decode(channel.request(job.length), type=WholeObject)
+    folder = Layout(key_folder).key_set(_tenant(job), whole.parameters, whole.key_set)
+    store_object(folder, folder.upload(whole.digest, whole.size))
+    channel.send(Kind.ANSWER)
+
+
+def _tenant(job: Message) -> str:
+    return job.tenant.rstrip(b"\0").decode("ascii")
+
+
+def _key_objects(model: ServedModel) -> tuple[tuple[int, int], ...]:
+    return object_sizes(catalogued(model.key_parameters)) if model.key_parameters else ()
 
 
 def _load(startup: Startup) -> list[ServedModel]:
@@ -156,17 +187,22 @@ def _die_with(parent: int) -> None:
         os._exit(1)
 
 
-def _limit_memory(extra_bytes: int, threads: int) -> None:
+def _limit_memory(extra_bytes: int, mapped_bytes: int, threads: int) -> None:
     """Limit this process to its present memory and some more.
 
     RLIMIT_DATA counts what can be written and is private: the limit proper. RLIMIT_AS catches
-    the rest (shared mappings); it also counts address space that allocators and thread stacks
-    only reserve, hence its margin.
+    the rest (shared mappings, those of keys among them); it also counts address space that
+    allocators and thread stacks only reserve, hence its margin.
     """
     lines = Path("/proc/self/status").read_text().splitlines()
     sizes = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith("Vm")}
     data = int(sizes["VmData"]) * 1024 + extra_bytes
-    reserved = int(sizes["VmSize"]) * 1024 + extra_bytes + threads * _RESERVED_PER_THREAD_BYTES
+    reserved = (
+        int(sizes["VmSize"]) * 1024
+        + extra_bytes
+        + mapped_bytes
+        + threads * _RESERVED_PER_THREAD_BYTES
+    )
     resource.setrlimit(resource.RLIMIT_DATA, (data, data))
     resource.setrlimit(resource.RLIMIT_AS, (reserved, reserved))
 

@@ -65,9 +65,11 @@ class WorkerPool:
         self._startup = Startup(
             loader=config.loader,
             packages=config.packages,
-            threads=config.threads,
+            threads=config.evaluation_threads,
             memory_bytes=config.worker_memory_bytes,
             request_arena_bytes=config.request_bytes,
+            key_folder=str(config.keys_at),
+            key_cache_bytes=config.key_cache_bytes,
         )
         self._places = config.workers + config.queue_length
         self._seats = [_Seat(number) for number in range(config.workers)]
@@ -137,10 +139,10 @@ class WorkerPool:
         """Give a place back."""
         self._places += 1
 
-    def submit(self, model: int, request: memoryview) -> Job:
+    def submit(self, tenant: str, model: int, request: memoryview, *, kind: Kind = Kind.JOB) -> Job:
         """Give a request to an idle worker, or put it into the queue."""
         loop = asyncio.get_running_loop()
-        job = Job(model, request, loop.create_future())
+        job = Job(kind, tenant, model, request, loop.create_future())
         if self._idle:
             self._run(self._idle.pop(), job)
         else:
@@ -272,7 +274,7 @@ class WorkerPool:
         seat.job = job
         job.start()
         self._arm(seat, self._config.evaluation_timeout_seconds)
-        seat.process.submit(job.model, job.request)
+        seat.process.submit(job.kind, job.tenant, job.model, job.request)
 
     def _next(self, seat: _Seat) -> None:
         if self._queue:

@@ -1,4 +1,5 @@
-"""Makes the module beside the tests importable, and one small model for those that need any."""
+"""Makes the modules beside the tests importable, and the compiler's small networks; and one small
+model for those that need any."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2] / "compiler"))
 
 from exchanges import Exchange
 

@@ -69,9 +69,8 @@ class Exchange:
         policy = policy or Policy()
         fhe = protections.by_name("fhe")
         graph = linear_graph(weights, bias)
-        plan = fhe.plan(graph, sample, policy)
-        payload = fhe.protect(graph, plan)
-        return cls.opened(weights, bias, plan, payload, policy)
+        candidate = fhe.candidates(graph, sample, policy)[0]
+        return cls.opened(weights, bias, candidate.plan, candidate.payload(), policy)
 
     @classmethod
     def opened(

@@ -6,8 +6,9 @@
 3. Inputs and answers are hidden from the server, by the statement; and every other field of the
    statement that follows from the plan says what follows from it.
 4. The decryption flooding is at least what the client's own policy asks for, by the client's own
-   arithmetic, so that answers may be published. Both floods follow from public numbers alone, for
-   any weights whose scores fit the plan's scale.
+   arithmetic, so that answers may be published. Both floods follow from public numbers alone: for a
+   linear model from any weights whose scores fit the plan's scale, for a network from the bound on
+   noise that the plan declares, which is its owner's word.
 5. The server's flooding is at least what the statement claims.
 
 The weights are the owner's to protect: a client does not demand that they be hidden from itself.
@@ -21,12 +22,16 @@ from typing import Final
 import msgspec
 
 from strongroom.compiler.guarantee import linear_guarantee
-from strongroom.compiler.plan import Plan
+from strongroom.compiler.network_guarantee import network_guarantee
+from strongroom.compiler.network_noise import decryption_flood as network_decryption_flood
+from strongroom.compiler.network_noise import sanitising_flood as network_sanitising_flood
+from strongroom.compiler.plan import Guarantee, NetworkLayout, Plan
 from strongroom.compiler.precision import decryption_flood, sanitising_flood
 from strongroom.engine import satisfying
 from strongroom.errors import PolicyError
 from strongroom.policy import Policy
 from strongroom.protections.fhe.circuit import LinearCircuit
+from strongroom.protections.fhe.network_circuit import NetworkCircuit
 
 _TOLERANCE_BITS = 1e-6
 """For the rounding of logarithms between machines."""
@@ -54,20 +59,27 @@ _DEMANDS: Final = (
 """Fields of a statement that repeat those of the policy that the model was protected under."""
 
 
-def check_plan(plan: Plan, policy: Policy) -> LinearCircuit:
-    """Check an untrusted plan against a client's policy.
+def circuit_of(plan: Plan) -> LinearCircuit | NetworkCircuit:
+    """A plan's circuit, whatever its kind.
 
-    Returns:
-        The plan's circuit.
+    Raises:
+        PolicyError: SR-PLAN-INVALID, SR-PARAMETERS-UNKNOWN.
+    """
+    if isinstance(plan.layout, NetworkLayout):
+        return NetworkCircuit.of(plan)
+    return LinearCircuit.of(plan)
+
+
+def check_plan(plan: Plan, policy: Policy) -> None:
+    """Check an untrusted plan against a client's policy.
 
     Raises:
         PolicyError: SR-PARAMETERS-UNKNOWN, -INSECURE, SR-PLAN-INVALID, -FLOODING, -GUARANTEE.
     """
-    circuit = LinearCircuit.of(plan)
+    circuit = circuit_of(plan)
     _check_security(plan, policy)
     _check_guarantee(plan, circuit, policy)
     _check_flooding(plan, circuit, policy)
-    return circuit
 
 
 def _check_security(plan: Plan, policy: Policy) -> None:
@@ -79,7 +91,7 @@ def _check_security(plan: Plan, policy: Policy) -> None:
         )
 
 
-def _check_guarantee(plan: Plan, circuit: LinearCircuit, policy: Policy) -> None:
+def _check_guarantee(plan: Plan, circuit: LinearCircuit | NetworkCircuit, policy: Policy) -> None:
     stated = plan.guarantee
     problem = ""
     if not (stated.inputs_from_server == stated.outputs_from_server == "hidden"):
@@ -104,22 +116,16 @@ def _check_guarantee(plan: Plan, circuit: LinearCircuit, policy: Policy) -> None
         )
 
 
-def _untrue(plan: Plan, circuit: LinearCircuit) -> str:
+def _untrue(plan: Plan, circuit: LinearCircuit | NetworkCircuit) -> str:
     """What a statement says that the plan is not; empty if nothing."""
-    stated, layout = plan.guarantee, plan.layout
+    stated = plan.guarantee
     try:
         claimed = msgspec.convert({name: getattr(stated, name) for name in _DEMANDS}, Policy)
     except (msgspec.ValidationError, PolicyError):
         return "no policy could have led to its numbers"
     if plan.parameters not in {entry.name for entry in satisfying(claimed.security)}:
         return f"its parameters do not reach the {claimed.security} that it claims"
-    true = linear_guarantee(
-        circuit.parameters,
-        layout.input_limbs,
-        layout.columns,
-        claimed,
-        results=circuit.packing.groups,
-    )
+    true = _statement(plan, circuit, claimed)
     wrong = [name for name in _DERIVED if not _equal(getattr(stated, name), getattr(true, name))]
     return f"{wrong[0]} is not what follows from the plan" if wrong else ""
 
@@ -130,19 +136,45 @@ def _equal(stated: object, true: object) -> bool:
     return stated == true
 
 
-def _check_flooding(plan: Plan, circuit: LinearCircuit, policy: Policy) -> None:
-    layout, shape = plan.layout, circuit.shape
-    decryption = decryption_flood(
-        circuit.parameters, circuit.limbs, layout.log_weight_scale, shape, policy
-    )
-    _require(layout.decryption_log_sigma, decryption, "decryption")
-    sanitising = sanitising_flood(
+def _statement(plan: Plan, circuit: LinearCircuit | NetworkCircuit, claimed: Policy) -> Guarantee:
+    """The statement that follows from a plan and the policy that it was made under."""
+    if isinstance(circuit, NetworkCircuit):
+        return network_guarantee(
+            circuit.parameters,
+            circuit.layout,
+            plan.features,
+            plan.input.column_labels(),
+            claimed,
+            results=circuit.packing.sums.groups,
+        )
+    return linear_guarantee(
         circuit.parameters,
-        circuit.limbs,
-        layout.log_weight_scale,
-        shape,
-        plan.guarantee.sanitising_bits,
+        circuit.layout.input_limbs,
+        circuit.layout.columns,
+        claimed,
+        results=circuit.packing.groups,
     )
+
+
+def _check_flooding(plan: Plan, circuit: LinearCircuit | NetworkCircuit, policy: Policy) -> None:
+    layout, claimed_bits = circuit.layout, plan.guarantee.sanitising_bits
+    if isinstance(circuit, NetworkCircuit):
+        sending, log_noise = circuit.sending, circuit.layout.log_noise
+        if log_noise < sending.least_log_noise:
+            raise PolicyError(
+                "SR-PLAN-FLOODING",
+                f"the plan's noise is 2^{log_noise}, re-randomising alone makes "
+                f"2^{sending.least_log_noise}",
+                "Ask the model's owner for a plan that keeps its own statement",
+            )
+        decryption = network_decryption_flood(sending, log_noise, policy)
+        sanitising = network_sanitising_flood(sending, log_noise, claimed_bits)
+    else:
+        parameters, limbs, shape = circuit.parameters, circuit.limbs, circuit.shape
+        log_weight = circuit.layout.log_weight_scale
+        decryption = decryption_flood(parameters, limbs, log_weight, shape, policy)
+        sanitising = sanitising_flood(parameters, limbs, log_weight, shape, claimed_bits)
+    _require(layout.decryption_log_sigma, decryption, "decryption")
     _require(layout.flooding_log_sigma, sanitising, "sanitising")
 
 

@@ -48,7 +48,9 @@ class LinearCircuit:
         """
         parameters = catalogued(plan.parameters)
         layout = plan.layout
-        _require_sound(plan, parameters)
+        if not isinstance(layout, LinearLayout):
+            raise _contradiction("it is not that of a linear model")
+        _require_sound(plan, layout, parameters)
         packing = LinearPacking.choose(parameters.ring_degree, layout.columns, layout.outputs)
         if (
             packing.column_chunks,
@@ -100,9 +102,8 @@ class LinearCircuit:
         return LinearShape(self.packing, log_bound, self.layout.headroom)
 
 
-def _require_sound(plan: Plan, parameters: Parameters) -> None:
+def _require_sound(plan: Plan, layout: LinearLayout, parameters: Parameters) -> None:
     """Everything that must hold before a plan's numbers are computed with."""
-    layout = plan.layout
     if layout.columns != plan.features.width or plan.features.columns != plan.input.columns:
         raise _contradiction("its preprocessing has other columns than its model")
     if layout.outputs != plan.output.outputs:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +9,11 @@ from numpy.typing import NDArray
 
 from strongroom import engine
 from strongroom.engine import SecretKey
-from strongroom.errors import CiphertextError, InputError, InputRangeWarning
+from strongroom.errors import CiphertextError
 from strongroom.models.features import Features
 from strongroom.protections.fhe import wire
 from strongroom.protections.fhe.circuit import LinearCircuit
-
-FAR_OUTSIDE = 2.0
-"""From how many times the sample's range on a caller is warned."""
+from strongroom.protections.fhe.ranges import FeatureRanges
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -59,9 +56,10 @@ class LinearClient:
         self._secret = secret
         self._log_sigma = decryption_log_sigma
         self._features = features
-        self._names = names
-        self._centre = np.array(circuit.layout.centre)
-        self._half_width = np.array(circuit.layout.half_width)
+        layout = circuit.layout
+        self._ranges = FeatureRanges(
+            np.array(layout.centre), np.array(layout.half_width), layout.headroom, features, names
+        )
         # One public key a session: nothing is gained by a fresh one a request.
         self._public_key = engine.public_key_to_bytes(secret.public_key(circuit.limbs.sanitise))
 
@@ -77,13 +75,11 @@ class LinearClient:
 
     def encode(self, rows: NDArray[np.float64]) -> EncodedRows:
         """See `protections.interface.ClientSide.encode`."""
-        with np.errstate(over="ignore"):
-            z = (self._features.encode(rows) - self._centre) / self._half_width
-        self._check_range(np.abs(z))
+        z = self._ranges.normalised(self._features.encode(rows))
         packing = self._circuit.packing
         blocks = tuple(
             tuple(packing.row_coefficients(z[block]))
-            for block in wire.blocks(self._circuit.sizes, len(z))
+            for block in wire.blocks(packing.rows_per_ciphertext, len(z))
         )
         return EncodedRows(len(z), blocks)
 
@@ -92,7 +88,8 @@ class LinearClient:
         circuit = self._circuit
         envelope = wire.Envelope.fresh(encoded.rows)
         parts = [envelope.to_bytes(wire.REQUEST, circuit.binding), self._public_key]
-        block_rows = (b.stop - b.start for b in wire.blocks(circuit.sizes, encoded.rows))
+        step = circuit.packing.rows_per_ciphertext
+        block_rows = (b.stop - b.start for b in wire.blocks(step, encoded.rows))
         for rows, polynomials in zip(block_rows, encoded.blocks, strict=True):
             positions = circuit.packing.request_positions(rows)
             for coefficients in polynomials:
@@ -118,7 +115,7 @@ class LinearClient:
             )
         wire.require_size(view, circuit.sizes.response(envelope.rows))
         blocks = []
-        for block in wire.blocks(circuit.sizes, envelope.rows):
+        for block in wire.blocks(circuit.packing.rows_per_ciphertext, envelope.rows):
             rows = block.stop - block.start
             groups = []
             for group in range(circuit.packing.groups):
@@ -143,29 +140,3 @@ class LinearClient:
             step=2.0**circuit.layout.log_output_step,
         )
         return scores.reshape(rows, circuit.packing.group_outputs(group))
-
-    def _check_range(self, z: NDArray[np.float64]) -> None:
-        """Refuse what could overflow, warn of what is far from everything the model was planned
-        on. Messages name places, never values."""
-        headroom = self._circuit.layout.headroom
-        if (z > headroom).any():
-            row, column = np.argwhere(z > headroom)[0]
-            raise InputError(
-                "SR-INPUT-RANGE",
-                f"row {row}, {self._column(column)} is more than {headroom:g} half widths from the "
-                "centre of what the model was planned for, and a score could overflow",
-                "Check the units of the value, or have the model protected with a wider sample",
-            )
-        if (z > FAR_OUTSIDE).any():
-            far = (z > FAR_OUTSIDE).any(axis=1)
-            row, column = np.argwhere(z > FAR_OUTSIDE)[0]
-            warnings.warn(
-                f"{int(far.sum())} of {len(z)} rows lie far outside the sample's range, the first "
-                f"at row {row}, {self._column(column)}: the model extrapolates there, and the "
-                "answer may be less precise",
-                InputRangeWarning,
-                stacklevel=2,
-            )
-
-    def _column(self, column: int) -> str:
-        return f"column {self._names[column]!r}" if self._names else f"column {column}"

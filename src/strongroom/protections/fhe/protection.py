@@ -2,25 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from strongroom.compiler.affine import fold_affine
+from strongroom.compiler.affine import Affine, fold_affine
+from strongroom.compiler.layering import is_affine, layered
 from strongroom.compiler.linear import ScaledAffine, plan_linear
-from strongroom.compiler.plan import Plan
-from strongroom.engine import SecretKey
+from strongroom.compiler.network import NetworkChoice, plan_network
+from strongroom.compiler.plan import NetworkLayout, Plan
+from strongroom.engine import SecretKey, catalogued
 from strongroom.models.graph import Graph
 from strongroom.policy import Policy
-from strongroom.protections.fhe.checks import check_plan
+from strongroom.protections.fhe.checks import check_plan, circuit_of
 from strongroom.protections.fhe.circuit import LinearCircuit
 from strongroom.protections.fhe.client_side import LinearClient
+from strongroom.protections.fhe.network_circuit import NetworkCircuit
+from strongroom.protections.fhe.network_client import NetworkClient
+from strongroom.protections.fhe.network_payload import (
+    payload_from_bytes as network_payload_from_bytes,
+)
+from strongroom.protections.fhe.network_payload import (
+    payload_to_bytes as network_payload_to_bytes,
+)
+from strongroom.protections.fhe.network_server import NetworkServer
 from strongroom.protections.fhe.payload import payload_from_bytes, payload_to_bytes
 from strongroom.protections.fhe.server_side import LinearServer
 from strongroom.protections.interface import KeyProvider
 
 NAME: Final = "fhe"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinearCandidate:
+    """A plan of a linear model, and the map that it is for."""
+
+    plan: Plan
+    affine: Affine
+
+    def payload(self) -> bytes:
+        """See `protections.interface.Candidate`."""
+        layout = self.plan.layout
+        centre, half_width = np.array(layout.centre), np.array(layout.half_width)
+        return payload_to_bytes(ScaledAffine.of(self.affine, centre, half_width))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NetworkCandidate:
+    """A plan of a network, and its weights and circuits."""
+
+    choice: NetworkChoice
+
+    @property
+    def plan(self) -> Plan:
+        """See `protections.interface.Candidate`."""
+        return self.choice.plan
+
+    def payload(self) -> bytes:
+        """See `protections.interface.Candidate`."""
+        return network_payload_to_bytes(self.choice.model)
 
 
 class FheProtection:
@@ -32,23 +75,30 @@ class FheProtection:
         """As in a manifest."""
         return NAME
 
-    def plan(self, graph: Graph, sample: NDArray[np.float64], policy: Policy) -> Plan:
-        """See `protections.interface.ServedProtection.plan`."""
-        return plan_linear(graph, fold_affine(graph), sample, policy)
+    def candidates(
+        self, graph: Graph, sample: NDArray[np.float64], policy: Policy
+    ) -> Sequence[LinearCandidate] | Sequence[NetworkCandidate]:
+        """See `protections.interface.ServedProtection.candidates`."""
+        if is_affine(graph):
+            affine = fold_affine(graph)
+        else:
+            layers = layered(graph).folded()
+            if len(layers.layers) > 1:
+                return [NetworkCandidate(c) for c in plan_network(graph, layers, sample, policy)]
+            (layer,) = layers.layers
+            affine = Affine(layer.weights.reshape(layer.units, -1), layer.bias.reshape(-1))
+        return [LinearCandidate(plan_linear(graph, affine, sample, policy), affine)]
 
-    def protect(self, graph: Graph, plan: Plan) -> bytes:
-        """See `protections.interface.ServedProtection.protect`."""
-        layout = plan.layout
-        model = ScaledAffine.of(
-            fold_affine(graph), np.array(layout.centre), np.array(layout.half_width)
-        )
-        return payload_to_bytes(model)
-
-    def open_server(self, plan: Plan, payload: bytes, *, package: str) -> LinearServer:
+    def open_server(
+        self, plan: Plan, payload: bytes, *, package: str
+    ) -> LinearServer | NetworkServer:
         """See `protections.interface.ServedProtection.open_server`."""
+        layout = plan.layout
+        if isinstance(layout, NetworkLayout):
+            network = NetworkCircuit.of(plan, package)
+            return NetworkServer(network, network_payload_from_bytes(payload, layout))
         circuit = LinearCircuit.of(plan, package)
-        model = payload_from_bytes(payload, plan.layout.outputs, plan.layout.columns)
-        return LinearServer(circuit, model)
+        return LinearServer(circuit, payload_from_bytes(payload, layout.outputs, layout.columns))
 
     def check(self, plan: Plan, policy: Policy) -> None:
         """See `protections.interface.ServedProtection.check`."""
@@ -56,27 +106,34 @@ class FheProtection:
 
     def open_client(
         self, plan: Plan, keys: KeyProvider, policy: Policy, *, package: str
-    ) -> LinearClient:
+    ) -> LinearClient | NetworkClient:
         """See `protections.interface.ServedProtection.open_client`.
 
         The secret key is stored under the name of the parameters, so that models share it.
         """
         check_plan(plan, policy)
-        circuit = LinearCircuit.of(plan, package)
+        parameters = catalogued(plan.parameters)
         stored = keys.secret(plan.parameters)
         if stored is None:
-            fresh = SecretKey.generate(circuit.parameters)
+            fresh = SecretKey.generate(parameters)
             stored = keys.store(plan.parameters, fresh.to_bytes())
-        secret = SecretKey.from_bytes(circuit.parameters, stored)
+        secret = SecretKey.from_bytes(parameters, stored)
+        if isinstance(plan.layout, NetworkLayout):
+            return NetworkClient(
+                NetworkCircuit.of(plan, package),
+                secret,
+                features=plan.features,
+                names=plan.input.column_labels(),
+            )
         return LinearClient(
-            circuit,
+            LinearCircuit.of(plan, package),
             secret,
             decryption_log_sigma=plan.layout.decryption_log_sigma,
             features=plan.features,
-            names=plan.input.names,
+            names=plan.input.column_labels(),
         )
 
     def request_limit(self, plan: Plan) -> int:
         """See `protections.interface.ServedProtection.request_limit`."""
-        circuit = LinearCircuit.of(plan)
+        circuit = circuit_of(plan)
         return circuit.sizes.request(circuit.rows_per_request)

@@ -55,7 +55,7 @@ class LinearServer:
         key = self._keys.read(body[: circuit.sizes.public_key])
         body = body[circuit.sizes.public_key :]
         parts = [envelope.to_bytes(wire.RESPONSE, circuit.binding)]
-        for block in wire.blocks(circuit.sizes, envelope.rows):
+        for block in wire.blocks(circuit.packing.rows_per_ciphertext, envelope.rows):
             rows = block.stop - block.start
             inputs, body = self._read_block(body, rows)
             parts.extend(

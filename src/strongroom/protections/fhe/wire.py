@@ -1,4 +1,4 @@
-"""Requests and responses of linear models (docs/reference/protocol.md).
+"""Requests and responses (docs/reference/protocol.md).
 
 Little-endian, an envelope of 60 bytes and then engine objects (docs/reference/format.md), of
 lengths that both sides derive from the plan and the number of rows:
@@ -10,8 +10,10 @@ lengths that both sides derive from the plan and the number of rows:
     binding    32  of package and plan, so that a message cannot serve another model
     rows        4
 
-A request goes on with a public key, then for each block of rows one seeded ciphertext a chunk of
-columns. A response has, for each block, one ciphertext a group of outputs.
+A request on a linear model goes on with a public key, then for each block of rows one seeded
+ciphertext a chunk of columns; one on a network with the identifier of a key set (16 bytes), then
+for each block one seeded ciphertext. A response has, for each block, one ciphertext a group of
+outputs.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from strongroom.compiler.messages import ENVELOPE_BYTES, MessageSizes
+from strongroom.compiler.messages import ENVELOPE_BYTES
+from strongroom.compiler.network_messages import KEY_SET_BYTES
 from strongroom.errors import CiphertextError
 
 REQUEST: Final = b"SRRQ"
@@ -83,6 +86,11 @@ def read_envelope(
     return Envelope(request_id, rows), data[_ENVELOPE.size :]
 
 
+def read_key_set(body: memoryview) -> tuple[bytes, memoryview]:
+    """The identifier of a key set, and what follows it."""
+    return bytes(body[:KEY_SET_BYTES]), body[KEY_SET_BYTES:]
+
+
 def require_size(data: memoryview, expected: int) -> None:
     """Check a whole message's length against what plan and rows say."""
     if len(data) != expected:
@@ -94,8 +102,7 @@ def malformed(what: str) -> CiphertextError:
     return CiphertextError("SR-CIPHERTEXT-FORMAT", f"malformed message: {what}", _REMEDY)
 
 
-def blocks(sizes: MessageSizes, rows: int) -> Iterator[slice]:
-    """The rows of each block, in order."""
-    step = sizes.packing.rows_per_ciphertext
+def blocks(step: int, rows: int) -> Iterator[slice]:
+    """The rows of each block, in order, `step` of them in all but the last."""
     for start in range(0, rows, step):
         yield slice(start, min(start + step, rows))

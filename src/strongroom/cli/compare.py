@@ -1,0 +1,244 @@
+"""`strongroom compare`: the plain model against the protected one, on a file of rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+import strongroom
+from strongroom import protections
+from strongroom.cli import compare_plot, passphrase, show
+from strongroom.cli.output_file import require_writable, write_output
+from strongroom.cli.policy_options import JsonOption, NoHeaderOption
+from strongroom.cli.predict import say_keys_sent
+from strongroom.cli.rows_file import read_rows
+from strongroom.cli.token import find_token
+from strongroom.client.client import Client
+from strongroom.client.progress import RowProgress
+from strongroom.compiler.plan import Plan
+from strongroom.errors import InputError
+from strongroom.keys.store import KeyStore
+from strongroom.models.graph import Graph
+from strongroom.models.load import import_model
+from strongroom.models.plain import plain_predictions
+from strongroom.models.text_rows import TextRows
+from strongroom.package.parity import agreeing, plain_scores, protected_scores
+from strongroom.policy import Policy
+
+QUANTILES: Final = (0.5, 0.9, 0.99, 0.999)
+_NAMED_ROWS: Final = 20
+_PLOT: Final = ".svg"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """Plain and protected answers for the same rows.
+
+    Attributes:
+        package_digest: of the protected model.
+        plain, protected: raw scores, shape (n, outputs).
+        agree: which rows predict the same, shape (n,).
+        score_error: that the plan declares.
+    """
+
+    package_digest: str
+    plain: NDArray[np.float64]
+    protected: NDArray[np.float64]
+    agree: NDArray[np.bool_]
+    score_error: float
+
+    @property
+    def agreement(self) -> float:
+        """Share of rows that predict the same."""
+        return float(np.mean(self.agree))
+
+    @property
+    def disagreeing(self) -> list[int]:
+        """Rows that predict something else, counted from 0."""
+        return [int(row) for row in np.flatnonzero(~self.agree)]
+
+    @property
+    def differences(self) -> NDArray[np.float64]:
+        """Largest |protected - plain| score of each row, shape (n,)."""
+        return np.asarray(np.abs(self.protected - self.plain).max(axis=1))
+
+    def quantiles(self) -> dict[float, float]:
+        """Of the differences: the share `q` of the rows lies at or below `quantiles()[q]`."""
+        found = np.quantile(self.differences, QUANTILES, method="higher")
+        return dict(zip(QUANTILES, found.tolist(), strict=True))
+
+
+def compare_command(
+    source: Annotated[
+        str, typer.Argument(metavar="FILE|URL", help="A .strongroom file, or a server's URL.")
+    ],
+    rows: Annotated[Path, typer.Argument(metavar="ROWS", help="CSV file of the rows to compare.")],
+    model: Annotated[
+        Path, typer.Option("--model", help="The plain model, as it was given to `protect`.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Plot of the differences, NAME.svg.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="With a URL: name of the model there.")
+    ] = None,
+    trust: Annotated[
+        str, typer.Option("--trust", help="With a URL: the package digest, or first-use.")
+    ] = "first-use",
+    token_file: Annotated[
+        Path | None, typer.Option("--token-file", help="With a URL: file that holds the token.")
+    ] = None,
+    ca: Annotated[
+        Path | None, typer.Option("--ca", help="PEM file of the authority to trust for TLS.")
+    ] = None,
+    no_header: NoHeaderOption = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run ROWS through the plain and the protected model and show how far they differ.
+
+    A package file is run here, encrypted, with a key that is thrown away. Rows are named by their
+    number, counted from 0; what they hold is never shown.
+    """
+    served = source.startswith(("http://", "https://"))
+    if served and name is None:
+        raise typer.BadParameter("a URL needs --name NAME, and --model is the file of the model")
+    if output is not None:
+        _require_plot(output, overwrite=overwrite)
+    table = read_rows(rows, header=not no_header)
+    graph = import_model(model)
+    if served:
+        keys = KeyStore.open(prompt=passphrase.prompt())
+        token = find_token(None, token_file)
+        with Client(source, model=name or "", token=token, trust=trust, keys=keys, ca=ca) as client:
+            checked = _checked(table, graph, client.plan)
+            say_keys_sent(client)
+            protected = client.scores(table)
+            plan, digest = client.plan, client.package_digest
+    else:
+        package = strongroom.load(source)
+        plan, digest = package.manifest.plan, package.digest
+        checked = _checked(table, graph, plan)
+        protected = _local_scores(package, checked)
+    comparison = Comparison(
+        package_digest=digest,
+        plain=plain_scores(graph, checked),
+        protected=protected,
+        agree=agreeing(
+            plan.output,
+            protected,
+            plain_predictions(model, graph, checked),
+            plan.costs.score_error,
+        ),
+        score_error=plan.costs.score_error,
+    )
+    if output is not None:
+        write_output(output, _plot(model.name, comparison), overwrite=overwrite)
+    if as_json:
+        show.print_json(_object(comparison, output))
+        return
+    show.print_table(f"{model.name}: plain against protected", ("", ""), _rows(comparison))
+    if output is not None:
+        print(f"wrote {output}")
+
+
+def _require_plot(output: Path, *, overwrite: bool) -> None:
+    if output.suffix.lower() != _PLOT:
+        raise InputError(
+            "SR-INPUT-FILE",
+            f"a plot is written as SVG, and {output} has another ending",
+            f"Name a file that ends in {_PLOT}",
+        )
+    require_writable(output, overwrite=overwrite)
+
+
+def _checked(table: TextRows, graph: Graph, plan: Plan) -> NDArray[np.float64]:
+    """The rows as both models take them; refuses a model that can't be the protected one."""
+    ours = (graph.input.columns, graph.output.task, graph.output.outputs, graph.output.classes)
+    theirs = (plan.input.columns, plan.output.task, plan.output.outputs, plan.output.classes)
+    for what, here, there in zip(
+        ("columns", "task", "scores", "classes"), ours, theirs, strict=True
+    ):
+        if here != there:
+            raise typer.BadParameter(
+                f"--model is not the model that was protected: its {what} are others"
+            )
+    return plan.input.rows(table)
+
+
+def _local_scores(package: strongroom.Package, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    plan = package.manifest.plan
+    # The key is thrown away and the answers stay here: what the owner chose is good enough.
+    demands = {
+        demand: getattr(plan.guarantee, demand)
+        for demand in Policy.__struct_fields__
+        if hasattr(plan.guarantee, demand)
+    }
+    with RowProgress(len(rows)) as progress:
+        return protected_scores(
+            protections.by_name(plan.protection),
+            plan,
+            package.payload,
+            rows,
+            msgspec.convert(demands, Policy),
+            package=package.digest,
+            advance=progress.advance,
+        )
+
+
+def _rows(comparison: Comparison) -> list[tuple[str, str]]:
+    differences, disagreeing = comparison.differences, comparison.disagreeing
+    beyond = int(np.sum(differences > comparison.score_error))
+    named = ", ".join(str(row) for row in disagreeing[:_NAMED_ROWS])
+    if len(disagreeing) > _NAMED_ROWS:
+        named += f" and {len(disagreeing) - _NAMED_ROWS:,} more"
+    return [
+        (
+            "predictions equal to the plain model's",
+            f"{comparison.agreement:.2%} of {len(differences):,} rows",
+        ),
+        ("rows that disagree, counted from 0", named or "none"),
+        ("largest score difference", f"{differences.max():.1e}"),
+        *(
+            (f"{100 * share:g}% of the rows differ by at most", f"{difference:.1e}")
+            for share, difference in comparison.quantiles().items()
+        ),
+        ("declared score error", f"{comparison.score_error:.1e}"),
+        ("rows beyond the declared error", f"{beyond:,}"),
+    ]
+
+
+def _object(comparison: Comparison, output: Path | None) -> dict[str, Any]:
+    differences = comparison.differences
+    found = {
+        "rows": len(differences),
+        "agreement": comparison.agreement,
+        "disagreeing_rows": comparison.disagreeing,
+        "max_score_difference": float(differences.max()),
+        "score_difference_quantiles": {
+            f"{share:g}": difference for share, difference in comparison.quantiles().items()
+        },
+        "declared_score_error": comparison.score_error,
+        "rows_beyond_declared_error": int(np.sum(differences > comparison.score_error)),
+        "package_digest": comparison.package_digest,
+    }
+    return found if output is None else found | {"plot": str(output)}
+
+
+def _plot(name: str, comparison: Comparison) -> str:
+    return compare_plot.picture(
+        f"{name}: plain against protected",
+        f"{comparison.agreement:.2%} of {len(comparison.agree):,} rows predict the same; largest "
+        f"score difference {comparison.differences.max():.1e}, declared "
+        f"{comparison.score_error:.1e}",
+        comparison.plain,
+        comparison.protected,
+        comparison.agree,
+        comparison.score_error,
+    )

@@ -1,0 +1,367 @@
+"""The planner of networks: from a layered model and a sample to plans.
+
+Three choices, each with its own criterion:
+
+1. which circuits stand for the activations: the cheapest whose answers on the sample agree with the
+   model's as the policy demands;
+2. parameters, levels and scales: for each entry of the catalogue and each number of rows a
+   ciphertext, the fewest primes that keep the policy's precision after all flooding;
+3. among those, what the policy's objective asks for, by the cost model.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strongroom.compiler.activation_circuits import ActivationFit
+from strongroom.compiler.layers import LayeredModel
+from strongroom.compiler.network_costs import key_elements, network_costs
+from strongroom.compiler.network_fits import candidate_fits, judge
+from strongroom.compiler.network_guarantee import network_guarantee
+from strongroom.compiler.network_levels import Magnitudes, NetworkLevels, walk
+from strongroom.compiler.network_messages import NetworkSizes
+from strongroom.compiler.network_model import NetworkModel, network_model
+from strongroom.compiler.network_noise import (
+    ERROR_SIGMAS,
+    NetworkFlooding,
+    Sending,
+    encoding_disturbance,
+    flooding,
+    rounded_sums,
+    sum_noise,
+)
+from strongroom.compiler.network_packing import NetworkPacking, shapes
+from strongroom.compiler.plan import CircuitLayout, NetworkLayout, Plan, StepLayout
+from strongroom.compiler.preprocessing import network_range
+from strongroom.engine import Parameters, catalogued, satisfying
+from strongroom.engine.slot_functions import slot_function_drops
+from strongroom.engine.square_tower_plans import SquareTowerPlan
+from strongroom.errors import PolicyError
+from strongroom.models.graph import Graph
+from strongroom.policy import Policy
+
+Array = NDArray[np.float64]
+
+PLANNING_ROWS = 1000
+"""Of a larger sample, this many rows are drawn for planning."""
+
+HEADROOM = 2.0
+"""How many times the sample's range a row may reach at most: beyond it, polynomials say nothing."""
+
+_GUARD = 0.1
+"""How far circuits reach beyond the arguments seen, on either side, as a share of their range."""
+
+_SCORE_ROOM = 2.0
+"""How many times the largest score of the sample a score may be."""
+
+_HIGHEST_TARGET, _LOWEST_TARGET = 80, 34
+_TARGETS_TRIED = 3
+_MOST_VECTORS = 64
+_NEARLY = 1.05
+"""How much slower a plan may be that holds more rows."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NetworkChoice:
+    """A plan and the model that it is for.
+
+    Attributes:
+        plan: with its costs and its guarantee.
+        model: weights and circuits: the payload.
+    """
+
+    plan: Plan
+    model: NetworkModel
+
+
+def plan_network(
+    graph: Graph, layered: LayeredModel, sample: Array, policy: Policy
+) -> list[NetworkChoice]:
+    """Plans that meet a policy, the one to take first.
+
+    Args:
+        graph: its features and output.
+        layered: what it computes; of two layers at least.
+        sample: shape (n, columns), checked rows.
+
+    Raises:
+        PolicyError: SR-POLICY-PARITY if no circuits agree well enough, SR-POLICY-PRECISION if no
+            parameters in the catalogue hold those that do.
+    """
+    features = graph.features.encode(_drawn(sample))
+    centre, half_width = network_range(features)
+    z = (features - centre) / half_width
+    arguments = layered.arguments(features)
+    best_agreement, enough = 0.0, False
+    for fits in _by_levels(candidate_fits(layered, arguments, _GUARD)):
+        model = network_model(layered, fits, centre, half_width)
+        agreement, error = judge(graph.output, model.scores(z), arguments[-1])
+        best_agreement = max(best_agreement, agreement)
+        if agreement < policy.minimum_agreement:
+            continue
+        enough = True
+        search = _Search(graph, model, z, centre, half_width, arguments[-1], error, policy)
+        found = search.choices()
+        if found:
+            return found
+    if enough:
+        raise PolicyError(
+            "SR-POLICY-PRECISION",
+            "no parameters in the catalogue hold this model's circuits at the policy's precision",
+            "Lower sanitising_bits, decryption_bits or precision_bits, allow less agreement, or "
+            "train a shallower model",
+        )
+    raise PolicyError(
+        "SR-POLICY-PARITY",
+        f"polynomials for the activations agree with the model on {best_agreement:.4%} of the "
+        f"sample, the policy demands {policy.minimum_agreement:.4%}",
+        "Lower minimum_agreement, or train with activations that are polynomials",
+    )
+
+
+def _drawn(sample: Array) -> Array:
+    if len(sample) <= PLANNING_ROWS:
+        return sample
+    return sample[np.random.default_rng(0).choice(len(sample), PLANNING_ROWS, replace=False)]
+
+
+def _by_levels(
+    candidates: Sequence[Sequence[ActivationFit]],
+) -> Iterator[tuple[ActivationFit, ...]]:
+    """Combinations of fits, by their levels, then products, then errors."""
+    combinations = itertools.islice(itertools.product(*candidates), 1 << 12)
+    yield from sorted(
+        combinations,
+        key=lambda fits: (
+            sum(fit.levels for fit in fits),
+            sum(fit.products for fit in fits),
+            max((fit.error for fit in fits), default=0.0),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Search:
+    """For parameters, packing and levels of one model.
+
+    Attributes:
+        z: the sample's features in their common range.
+        scores: the plain model's on the sample.
+        error: of the circuits, in scores.
+    """
+
+    graph: Graph
+    model: NetworkModel
+    z: Array
+    centre: Array
+    half_width: Array
+    scores: Array
+    error: float
+    policy: Policy
+
+    def choices(self) -> list[NetworkChoice]:
+        """All that meet the policy, best first."""
+        found: list[NetworkChoice] = []
+        for entry in satisfying(self.policy.security, switching=True):
+            parameters = catalogued(entry.name)
+            vectors = 1
+            while vectors <= _MOST_VECTORS:
+                plan = self._plan(entry.name, parameters, vectors)
+                if plan is None:
+                    break
+                found.append(NetworkChoice(plan, self.model))
+                vectors *= 2
+        return sorted(found, key=lambda choice: self._worth(choice.plan))
+
+    def _worth(self, plan: Plan) -> tuple[float, float]:
+        costs, layout = plan.costs, plan.layout
+        rows = layout.rows_per_ciphertext if isinstance(layout, NetworkLayout) else 1
+        match self.policy.objective:
+            case "throughput":
+                return costs.server_milliseconds / rows, costs.evaluation_key_bytes
+            case "bytes":
+                travels = costs.request_bytes + costs.response_bytes
+                return travels + costs.evaluation_key_bytes / 1000.0, costs.server_milliseconds
+            case _:
+                # Rows that come along for nearly nothing are worth a little.
+                return costs.server_milliseconds / _NEARLY ** (rows > 1), -rows
+
+    def _plan(self, name: str, parameters: Parameters, vectors: int) -> Plan | None:
+        outputs = self.graph.output.outputs
+        slots = parameters.ring_degree // 2
+        packing = NetworkPacking.choose(slots, vectors, shapes(self.model), outputs)
+        if packing is None:
+            return None
+        largest = float(np.abs(self.scores).max())
+        magnitudes = self._magnitudes(largest)
+        circuits = [step.circuits for step in self.model.steps]
+        for limbs in range(1, parameters.limbs + 1):
+            tried = 0
+            for target in range(_HIGHEST_TARGET, _LOWEST_TARGET, -1):
+                levels = walk(parameters, circuits, magnitudes, limbs, target)
+                if levels is None:
+                    continue
+                plan = self._with_levels(name, parameters, packing, levels, magnitudes, largest)
+                tried += 1
+                if plan is not None:
+                    return plan
+                if tried == _TARGETS_TRIED:
+                    break
+        return None
+
+    def _magnitudes(self, largest: float) -> Magnitudes:
+        arguments, x = [], self.z
+        for step in self.model.steps:
+            taken = step.arguments(x)
+            arguments.append(float(np.abs(taken).max()))
+            x = step.values(taken)
+        log_bound = math.ceil(math.log2(_SCORE_ROOM * largest)) if largest > 0.0 else 0
+        # The rounding of the final weights must vanish beside the precision.
+        least = math.ceil(self.policy.precision_bits + 3 - log_bound)
+        return Magnitudes(tuple(arguments), log_bound, least)
+
+    def _with_levels(
+        self,
+        name: str,
+        parameters: Parameters,
+        packing: NetworkPacking,
+        levels: NetworkLevels,
+        magnitudes: Magnitudes,
+        largest: float,
+    ) -> Plan | None:
+        """The plan, if it keeps the policy's precision."""
+        log_noise = math.ceil(math.log2(sum_noise(parameters, packing, levels, self.model)))
+        disturbed = self._encoding_error(parameters, packing, levels)
+        sums = rounded_sums(packing, levels, self.model.values(self.z)[-2])
+        allowed = math.ldexp(largest, -self.policy.precision_bits) if largest else math.inf
+        for response_limbs in range(1, levels.sum_limbs + 1):
+            its_levels = replace(levels, response_limbs=response_limbs)
+            sending = Sending(parameters, packing.sums, levels.sum_limbs, response_limbs)
+            scale = float(its_levels.response_scale(parameters))
+            floods = flooding(sending, scale, log_noise, self.policy)
+            room = parameters.log_prefix(response_limbs) - 2.0
+            if floods.decryption_log_sigma + 3.0 > room:
+                continue
+            # Coefficients are rounded to steps, and several of them make a score.
+            log_step = math.floor(math.log2(floods.score_deviation / sending.spread)) + 1
+            step = math.ldexp(1.0 / math.sqrt(12.0), log_step)
+            deviation = math.hypot(floods.score_deviation, sending.spread * math.hypot(step, sums))
+            error = ERROR_SIGMAS * deviation + disturbed
+            if error <= allowed:
+                bits = math.log2(largest / error) if largest > 0.0 else 64.0
+                return self._made(
+                    name, parameters, packing, its_levels, magnitudes, floods, log_step, error, bits
+                )
+        return None
+
+    def _encoding_error(
+        self, parameters: Parameters, packing: NetworkPacking, levels: NetworkLevels
+    ) -> float:
+        """What rounded weights do to scores, tried on the sample."""
+        exact = self.model.values(self.z)
+        deviations = encoding_disturbance(parameters, packing, levels, [self.z, *exact[:-2]])
+        generator = np.random.default_rng(0)
+        # Looked at closely, so that a derivative is what is seen.
+        zoom = 2.0**10
+        noise = [
+            generator.normal(size=(len(self.z), step.blocks * step.units)) * deviation / zoom
+            for step, deviation in zip(self.model.steps, deviations, strict=True)
+        ]
+        moved = self.model.values(self.z, noise)[-1] - exact[-1]
+        return ERROR_SIGMAS * float(np.sqrt(np.square(moved).mean())) * zoom
+
+    def _made(
+        self,
+        name: str,
+        parameters: Parameters,
+        packing: NetworkPacking,
+        levels: NetworkLevels,
+        magnitudes: Magnitudes,
+        floods: NetworkFlooding,
+        log_step: int,
+        error: float,
+        bits: float,
+    ) -> Plan:
+        sizes = NetworkSizes(
+            parameters,
+            packing.vectors,
+            levels.input_limbs,
+            levels.response_limbs,
+            Fraction(2) ** levels.log_input_scale,
+            levels.response_scale(parameters),
+            packing.sums,
+        )
+        graph = self.graph
+        layout = NetworkLayout(
+            features=graph.features.width,
+            outputs=graph.output.outputs,
+            rows_per_ciphertext=packing.vectors,
+            blocks_per_request=sizes.blocks_per_request(),
+            centre=tuple(map(float, self.centre)),
+            half_width=tuple(map(float, self.half_width)),
+            headroom=min(self.policy.headroom, HEADROOM),
+            steps=self._steps(packing, levels),
+            input_limbs=levels.input_limbs,
+            log_input_scale=levels.log_input_scale,
+            log_sum_scale=levels.log_sum_scale,
+            sum_limbs=levels.sum_limbs,
+            response_limbs=levels.response_limbs,
+            keys=key_elements(parameters, packing, levels),
+            log_noise=floods.log_noise,
+            log_bound=magnitudes.log_bound,
+            flooding_log_sigma=floods.flooding_log_sigma,
+            decryption_log_sigma=floods.decryption_log_sigma,
+            log_output_step=log_step,
+        )
+        return Plan(
+            protection="fhe",
+            parameters=name,
+            layout=layout,
+            input=graph.input,
+            features=graph.features,
+            output=graph.output,
+            guarantee=network_guarantee(
+                parameters,
+                layout,
+                graph.features,
+                graph.input.column_labels(),
+                self.policy,
+                results=packing.sums.groups,
+            ),
+            costs=network_costs(
+                parameters, packing, levels, sizes, error + self.error, float(math.floor(bits))
+            ),
+        )
+
+    def _steps(self, packing: NetworkPacking, levels: NetworkLevels) -> tuple[StepLayout, ...]:
+        return tuple(
+            StepLayout(
+                blocks=model.blocks,
+                units=model.units,
+                inputs=model.inputs,
+                chunks=step.chunks,
+                span=step.layout.span,
+                period=step.layout.period,
+                paired=step.layout.paired,
+                halved=step.layout.halved,
+                log_weight_scale=its_levels.log_weight_scale,
+                drop=its_levels.drop,
+                circuits=tuple(
+                    CircuitLayout(
+                        "tower" if isinstance(plan, SquareTowerPlan) else "polynomial",
+                        slot_function_drops(plan),
+                    )
+                    for plan in its_levels.circuits
+                ),
+            )
+            for model, step, its_levels in zip(
+                self.model.steps, packing.steps, levels.steps, strict=True
+            )
+        )

@@ -1,0 +1,81 @@
+"""The guarantee statement of a network under `fhe`: derived from the plan's own numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from strongroom.compiler.noise import log_distance
+from strongroom.compiler.plan import Guarantee, NetworkLayout
+from strongroom.engine import Parameters
+from strongroom.models.features import Features
+from strongroom.policy import Policy
+
+
+def network_guarantee(
+    parameters: Parameters,
+    layout: NetworkLayout,
+    features: Features,
+    names: Sequence[str],
+    policy: Policy,
+    *,
+    results: int,
+) -> Guarantee:
+    """Who sees what when a network is served by slots.
+
+    Args:
+        parameters: of the plan.
+        layout: of the plan.
+        features: the public preprocessing.
+        names: how messages name the table's columns.
+        policy: that the model is protected under.
+        results: response ciphertexts that one ciphertext of rows gives.
+    """
+    sanitised = policy.sanitising_bits > 0
+    assumptions = [
+        "Ring learning with errors is hard at the stated ring degree and modulus, also when "
+        "evaluation keys are known (circular security).",
+        "The owner runs the server and follows the protocol; the server's operators, disks, logs "
+        "and network learn nothing of inputs and answers.",
+    ]
+    if sanitised:
+        assumptions.append(
+            "Clients encode and encrypt as the protocol says: who sends other numbers than rows "
+            "become gets the model's polynomials at these, which may say more than an answer."
+        )
+    steps = len(layout.steps)
+    units = sum(step.blocks * step.units for step in layout.steps)
+    return Guarantee(
+        protection="fhe",
+        weights_from_server="visible",
+        inputs_from_server="hidden",
+        outputs_from_server="hidden",
+        weights_from_client="hidden" if sanitised else "visible",
+        structure_visible=(
+            f"that the model has {steps} hidden step{'s' * (steps > 1)}, with numbers of inputs, "
+            "units and blocks, and the degrees of their polynomials",
+            *features.sentences(names),
+            "column names, and ranges of the sample's features to about a quarter",
+            "labels and link of the output",
+            "orders of magnitude of noise and scores (powers of two)",
+            "agreement with the plain model on the sample",
+        ),
+        assumptions=tuple(assumptions),
+        security=policy.security,
+        ring_degree=parameters.ring_degree,
+        # Evaluation keys live modulo all primes.
+        log_modulus=parameters.log_modulus,
+        sanitising_bits=policy.sanitising_bits,
+        query_budget=policy.query_budget,
+        log_distance_after_budget=(
+            min(0.0, log_distance(policy.sanitising_bits, policy.query_budget * results))
+            if sanitised
+            else 0.0
+        ),
+        decryption_bits=policy.decryption_bits,
+        decryption_queries=policy.decryption_queries,
+        queries_to_extract=units + layout.outputs,
+        training_data=(
+            "Answers are those of the plain model: what they reveal of its training data, they "
+            "reveal here too. It was not measured."
+        ),
+    )

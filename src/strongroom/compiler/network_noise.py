@@ -1,0 +1,270 @@
+"""Predicted noise of a network's sums, and the flooding and precision that follow.
+
+Noise is followed step by step with the engine's models, from the true matrices and circuits, up to
+the bound B on a coefficient of the sums. A plan is public, so of B it tells the power of two above
+only, and flooding is computed from that.
+
+What is rounded once, when weights are encoded, is not noise: it belongs to the function that the
+plan declares, and is judged by what it does to scores.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strongroom.compiler.network_levels import NetworkLevels, StepLevels
+from strongroom.compiler.network_model import HiddenStep, NetworkModel
+from strongroom.compiler.network_packing import NetworkPacking
+from strongroom.compiler.noise import (
+    TAIL,
+    log_decryption_sigma,
+    log_sanitising_sigma,
+    public_variance,
+    rounding_variance,
+)
+from strongroom.engine import Parameters
+from strongroom.engine import noise_model as noise
+from strongroom.engine.noise_model import NoiseEstimate, NoiseSource
+from strongroom.engine.slot_functions import slot_function_noise
+from strongroom.engine.slot_sums import SumLayout
+from strongroom.engine.square_tower_noise import square_tower_deviations
+from strongroom.engine.square_tower_plans import SquareTowerPlan
+from strongroom.engine.transform_noise import transform
+from strongroom.policy import Policy
+
+Array = NDArray[np.float64]
+
+ERROR_SIGMAS = 5.5
+"""A score errs by more than this many standard deviations in about one row of 10^7."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkFlooding:
+    """Floods and what they leave; logarithms are to base 2.
+
+    Attributes:
+        log_noise: no coefficient of the sums has more noise than 2^this, at their level.
+        flooding_log_sigma, decryption_log_sigma: in integers at the sums' and the response's level.
+        score_deviation: standard deviation of a decrypted score's error.
+    """
+
+    log_noise: int
+    flooding_log_sigma: float
+    decryption_log_sigma: float
+    score_deviation: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Values:
+    """Noise of what a step makes.
+
+    Attributes:
+        estimate: of the noisiest unit.
+        shares: deviation of each unit's noise in that of the noisiest, shape (blocks * units,).
+    """
+
+    estimate: NoiseEstimate
+    shares: Array
+
+
+def sum_noise(
+    parameters: Parameters, packing: NetworkPacking, levels: NetworkLevels, model: NetworkModel
+) -> float:
+    """B: bound on the noise of a coefficient of the sums, in integers.
+
+    Args:
+        model: with its weights and circuits.
+    """
+    # What a client rounds is part of its message.
+    scale = _power(levels.log_input_scale)
+    fresh = noise.encrypted(NoiseEstimate(parameters, levels.input_limbs, scale, 1.0, {}))
+    first = model.steps[0]
+    values = _Values(fresh, np.ones(first.blocks * first.inputs))
+    for number, step in enumerate(levels.steps):
+        product = _product(packing, number, values, model.steps[number], step)
+        values = _circuits(product, step, model.steps[number])
+    # A sum's noise is a coefficient of the state's times the encoded weights.
+    weighted = replace(model, weights=model.weights * values.shares)
+    largest = 0.0
+    for group in range(packing.sums.groups):
+        begin = group * packing.sums.together
+        rows = slice(begin, begin + packing.sums.together)
+        squares = 0.0
+        for chunk in range(packing.steps[-1].chunks):
+            weights = packing.sum_weights(weighted, chunk)[rows]
+            factor = packing.sums.period // packing.vectors
+            squares += float(np.sum(np.mean(np.square(weights * factor), axis=1)))
+        largest = max(largest, squares)
+    deviation = values.estimate.deviation * math.sqrt(largest) * 2.0**levels.log_sum_scale
+    return TAIL * math.sqrt(deviation**2 + public_variance(parameters.ring_degree))
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What floods follow from, beside noise and policy; all of it is in the plan.
+
+    Attributes:
+        sums: layout of the results.
+        sum_limbs, response_limbs: primes when sums are flooded, and of a response.
+    """
+
+    parameters: Parameters
+    sums: SumLayout
+    sum_limbs: int
+    response_limbs: int
+
+    @property
+    def exposed(self) -> int:
+        """Largest number of declared coefficients of one response ciphertext."""
+        return self.sums.vectors * self.sums.together
+
+    @property
+    def spread(self) -> float:
+        """How many times the deviation of a coefficient's error a score's is: the sums of several
+        rows are combinations of as many coefficients."""
+        return math.sqrt(2.0 * self.sums.vectors - 1.0)
+
+    @property
+    def log_dropped(self) -> float:
+        """log2 of what a response is divided by after it was flooded."""
+        before = self.parameters.log_prefix(self.sum_limbs)
+        return before - self.parameters.log_prefix(self.response_limbs)
+
+    @property
+    def least_log_noise(self) -> int:
+        """What re-randomising alone makes of noise."""
+        return math.floor(math.log2(TAIL * math.sqrt(public_variance(self.parameters.ring_degree))))
+
+
+def flooding(
+    sending: Sending, response_scale: float, log_noise: int, policy: Policy
+) -> NetworkFlooding:
+    """The floods that hide 2^log_noise, and the precision that they leave."""
+    server = sanitising_flood(sending, log_noise, policy.sanitising_bits)
+    client = decryption_flood(sending, log_noise, policy)
+    dropped = sending.log_dropped
+    rounding = rounding_variance(sending.parameters.ring_degree) if dropped else 0.0
+    sigma = math.hypot(
+        math.exp2(server - dropped),
+        math.exp2(client),
+        math.exp2(log_noise - dropped) / TAIL,
+        math.sqrt(rounding),
+    )
+    return NetworkFlooding(log_noise, server, client, sigma * sending.spread / response_scale)
+
+
+def sanitising_flood(sending: Sending, log_noise: int, sanitising_bits: int) -> float:
+    """log2 of the flooding that hides the weights."""
+    return log_sanitising_sigma(sanitising_bits, sending.exposed, math.exp2(log_noise))
+
+
+def decryption_flood(sending: Sending, log_noise: int, policy: Policy) -> float:
+    """log2 of the flooding with which a client may publish answers. A row gives as many response
+    ciphertexts as there are groups of outputs."""
+    dropped = sending.log_dropped
+    bound = math.exp2(log_noise - dropped)
+    if dropped:
+        rounding = TAIL * math.sqrt(rounding_variance(sending.parameters.ring_degree))
+        bound = math.hypot(bound, rounding)
+    return log_decryption_sigma(
+        policy.decryption_bits,
+        policy.decryption_queries * sending.sums.groups,
+        sending.exposed,
+        bound,
+    )
+
+
+def encoding_disturbance(
+    parameters: Parameters,
+    packing: NetworkPacking,
+    levels: NetworkLevels,
+    values: list[Array],
+) -> list[float]:
+    """Standard deviations of what rounded weights add to each step's arguments.
+
+    Args:
+        values: what each step takes, on a sample: shape (n, inputs) each.
+    """
+    found = []
+    for number, (step, x) in enumerate(zip(packing.steps, values, strict=True)):
+        layout = step.layout
+        # Rounding all N coefficients of a diagonal moves each slot by sqrt(N / 12).
+        slot = (
+            math.sqrt(parameters.ring_degree / 12.0) * 2.0 ** -levels.steps[number].log_weight_scale
+        )
+        sources = 1 if number == 0 else packing.steps[number - 1].chunks
+        filled = layout.slot_columns / layout.period
+        mean_square = float(np.mean(np.square(x))) * (2.0 if layout.complex else 1.0) * filled
+        found.append(slot * math.sqrt(layout.diagonals * layout.terms * sources * mean_square))
+    return found
+
+
+def rounded_sums(packing: NetworkPacking, levels: NetworkLevels, values: Array) -> float:
+    """Standard deviation of what rounded final weights add to a coefficient of the sums.
+
+    Args:
+        values: what the last step makes of a sample, shape (n, blocks * units).
+    """
+    # The squares of a polynomial's coefficients add up to the mean square of its slots.
+    squares = packing.steps[-1].chunks * float(np.square(values).mean(axis=1).max())
+    return math.sqrt(squares / 12.0) * 2.0**-levels.log_sum_scale
+
+
+def _product(
+    packing: NetworkPacking,
+    number: int,
+    values: _Values,
+    model: HiddenStep,
+    levels: StepLevels,
+) -> NoiseEstimate:
+    """A step's product. All diagonals are taken to be as large as the largest row makes them."""
+    layout, x = packing.steps[number].layout, values.estimate
+    sources = packing.steps[number - 1].chunks if number else 1
+    entries = _largest_row(model.weights) / math.sqrt(layout.diagonals * layout.terms)
+    if layout.complex:
+        # Half of each, and its conjugate is added at the end.
+        entries /= math.sqrt(2.0)
+    exact = NoiseEstimate(x.parameters, x.limbs, _power(levels.log_weight_scale), entries, {})
+    diagonals = dict.fromkeys((k * layout.blocks for k in range(layout.diagonals)), exact)
+    # What switching keys adds is alike in all slots; what the vector brings is not.
+    quiet = replace(x, deviations={})
+    if layout.halved:
+        quiet = noise.add(quiet, noise.rotate(quiet, layout.half_step))
+    product = noise.sum_slots(transform(quiet, diagonals, layout.step_plan), layout.terms)
+    if layout.complex:
+        product = noise.add(product, noise.conjugate(product))
+    shared = model.weights * values.shares.reshape(model.blocks, 1, model.inputs)
+    brought = x.deviation * _largest_row(shared) * 2.0**levels.log_weight_scale
+    deviation = math.hypot(product.deviation * math.sqrt(sources), brought)
+    product = replace(product, deviations={NoiseSource(): deviation})
+    # The magnitude is bounded by the circuits' intervals, not by norms.
+    return noise.rescale(product, levels.drop).with_magnitude(1.0)
+
+
+def _circuits(product: NoiseEstimate, levels: StepLevels, model: HiddenStep) -> _Values:
+    units = model.blocks * model.units
+    estimate = product
+    for plan in levels.circuits[:-1]:
+        estimate = slot_function_noise(estimate, plan)
+    if not levels.circuits:
+        return _Values(estimate, np.ones(units))
+    last = levels.circuits[-1]
+    made = slot_function_noise(estimate, last)
+    if not isinstance(last, SquareTowerPlan):
+        return _Values(made, np.ones(units))
+    deviations = square_tower_deviations(estimate, last)
+    return _Values(made, np.broadcast_to(deviations / deviations.max(), units))
+
+
+def _largest_row(weights: Array) -> float:
+    """The largest Euclidean norm of a row of weights of shape (blocks, units, inputs)."""
+    return float(np.sqrt(np.square(weights).sum(axis=2).max()))
+
+
+def _power(log_scale: int) -> Fraction:
+    return Fraction(2) ** log_scale

@@ -1,0 +1,240 @@
+"""The circuit of a network: everything that both sides derive from a plan."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+from strongroom.canonical import canonical_json
+from strongroom.compiler.network_levels import SPARE_BITS
+from strongroom.compiler.network_messages import NetworkSizes
+from strongroom.compiler.network_noise import Sending
+from strongroom.compiler.network_packing import NetworkPacking, StepPacking
+from strongroom.compiler.plan import CircuitLayout, NetworkLayout, Plan
+from strongroom.engine import RELINEARISATION, Parameters, catalogued
+from strongroom.engine.periodic_products import PeriodicLayout
+from strongroom.engine.slot_sums import SumLayout
+from strongroom.errors import PolicyError
+from strongroom.protections.interface import KeyNeed, KeyNeeds
+
+_MOST_CHUNKS = 1024
+_MOST_STEPS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkCircuit:
+    """Parameters, packing, exact scales and message sizes of one plan.
+
+    Attributes:
+        input_scale, response_scale: of what travels.
+        step_limbs: primes of each step's vector, and of what the last step makes.
+        step_scales: scales of the same.
+        needs: the keys that a server needs.
+        binding: 32 bytes that name package and plan in every message.
+    """
+
+    parameters: Parameters
+    layout: NetworkLayout
+    packing: NetworkPacking
+    step_limbs: tuple[int, ...]
+    step_scales: tuple[Fraction, ...]
+    response_scale: Fraction
+    sizes: NetworkSizes
+    needs: KeyNeeds
+    binding: bytes
+
+    @classmethod
+    def of(cls, plan: Plan, package: str = "") -> NetworkCircuit:
+        """Derive a circuit; the plan may come from a stranger.
+
+        Args:
+            package: digest of the package whose messages it shall read and write.
+
+        Raises:
+            PolicyError: SR-PLAN-INVALID, SR-PARAMETERS-UNKNOWN.
+        """
+        parameters, layout = catalogued(plan.parameters), plan.layout
+        if not isinstance(layout, NetworkLayout):
+            raise _contradiction("it is not that of a network")
+        _require_sound(plan, layout, parameters)
+        packing = _packing(layout, parameters)
+        limbs, scales = _levels(layout, parameters)
+        score_scale = scales[-1] * Fraction(2) ** layout.log_sum_scale
+        if math.log2(score_scale) + layout.log_bound + SPARE_BITS > 1e-6 + parameters.log_prefix(
+            layout.sum_limbs
+        ):
+            raise _contradiction("its scores do not fit its modulus")
+        dropped = math.prod(parameters.primes[layout.response_limbs : layout.sum_limbs])
+        sizes = NetworkSizes(
+            parameters,
+            layout.rows_per_ciphertext,
+            layout.input_limbs,
+            layout.response_limbs,
+            scales[0],
+            score_scale / dropped,
+            packing.sums,
+        )
+        if not 1 <= layout.blocks_per_request <= sizes.blocks_per_request():
+            raise _contradiction("a full request would be larger than the protocol allows")
+        rows = layout.blocks_per_request * layout.rows_per_ciphertext
+        if (plan.costs.rows_per_request, plan.costs.full_response_bytes) != (
+            rows,
+            sizes.response(rows),
+        ):
+            raise _contradiction("its costs are not those of its requests")
+        needs = KeyNeeds(
+            plan.parameters,
+            tuple(KeyNeed(element, its_limbs) for element, its_limbs in layout.keys),
+            layout.sum_limbs,
+        )
+        binding = hashlib.sha256(
+            canonical_json(
+                [package, plan.parameters, plan.layout, plan.input, plan.features, plan.output]
+            )
+        ).digest()
+        return cls(
+            parameters,
+            layout,
+            packing,
+            limbs,
+            scales,
+            score_scale / dropped,
+            sizes,
+            needs,
+            binding,
+        )
+
+    @property
+    def input_scale(self) -> Fraction:
+        """Of a request's ciphertexts."""
+        return self.step_scales[0]
+
+    @property
+    def sending(self) -> Sending:
+        """What floods follow from."""
+        layout = self.layout
+        return Sending(self.parameters, self.packing.sums, layout.sum_limbs, layout.response_limbs)
+
+    @property
+    def rows_per_request(self) -> int:
+        """How many rows a request holds at most."""
+        return self.layout.blocks_per_request * self.layout.rows_per_ciphertext
+
+
+def _require_sound(plan: Plan, layout: NetworkLayout, parameters: Parameters) -> None:
+    """Everything that must hold before a plan's numbers are computed with."""
+    if layout.features != plan.features.width or plan.features.columns != plan.input.columns:
+        raise _contradiction("its preprocessing has other columns than its model")
+    if layout.outputs != plan.output.outputs:
+        raise _contradiction("its layout has other outputs than its model")
+    if not len(layout.centre) == len(layout.half_width) == layout.features:
+        raise _contradiction("its ranges are not one a feature")
+    if not all(map(math.isfinite, layout.centre)):
+        raise _contradiction("a centre is not finite")
+    if not all(math.isfinite(h) and h > 0 and math.frexp(h)[0] == 0.5 for h in layout.half_width):
+        raise _contradiction("a half width is not a power of two")
+    if not (math.isfinite(layout.headroom) and layout.headroom >= 1.0):
+        raise _contradiction("its headroom is below 1")
+    limits = (layout.response_limbs, layout.sum_limbs, layout.input_limbs, parameters.limbs)
+    if list(limits) != sorted(limits) or limits[0] < 1:
+        raise _contradiction("its levels are not in order, or not in the chain")
+    if not 1 <= len(layout.steps) <= _MOST_STEPS or layout.steps[0].blocks * layout.steps[
+        0
+    ].inputs != (layout.features):
+        raise _contradiction("its first step does not take its features")
+    floods = (layout.flooding_log_sigma, layout.decryption_log_sigma)
+    largest = parameters.log_prefix(layout.input_limbs)
+    if not all(math.isfinite(f) and 0.0 <= f <= largest for f in floods):
+        raise _contradiction("its flooding is out of bounds")
+    if not -1000 <= layout.log_output_step <= 1000:
+        raise _contradiction("its output step is out of bounds")
+    elements = [element for element, _ in layout.keys]
+    if elements != sorted(set(elements)):
+        raise _contradiction("its keys are not in order")
+    for element, limbs in layout.keys:
+        possible = element == RELINEARISATION or (
+            element % 2 == 1 and 1 < element < 2 * parameters.ring_degree
+        )
+        if not possible or not 1 <= limbs <= parameters.limbs:
+            raise _contradiction(f"there is no key for element {element} at {limbs} primes")
+
+
+def _packing(layout: NetworkLayout, parameters: Parameters) -> NetworkPacking:
+    slots, vectors = parameters.ring_degree // 2, layout.rows_per_ciphertext
+    steps: list[StepPacking] = []
+    try:
+        for step in layout.steps:
+            if not step.chunks <= min(_MOST_CHUNKS, step.units):
+                raise ValueError("chunks")
+            columns = steps[-1].period if steps else step.inputs
+            if steps and (
+                step.blocks != 1
+                or step.inputs
+                != layout.steps[len(steps) - 1].blocks * layout.steps[len(steps) - 1].units
+            ):
+                raise ValueError("inputs")
+            padded = 1 << (step.blocks - 1).bit_length()
+            rows = -(-step.units // step.chunks)
+            periodic = PeriodicLayout(
+                slots,
+                padded * vectors,
+                rows,
+                columns,
+                step.span,
+                step.period,
+                step.paired,
+                step.halved,
+            )
+            steps.append(StepPacking(periodic, step.blocks, step.chunks))
+        sums = SumLayout(2 * slots, steps[-1].period * vectors, vectors, layout.outputs)
+    except ValueError as error:
+        raise _contradiction("its packing does not fit its ring") from error
+    return NetworkPacking(slots, vectors, tuple(steps), sums)
+
+
+def _levels(
+    layout: NetworkLayout, parameters: Parameters
+) -> tuple[tuple[int, ...], tuple[Fraction, ...]]:
+    """Primes and scale of each step's vector, and of what the last step makes."""
+    limbs, scale = layout.input_limbs, Fraction(2) ** layout.log_input_scale
+    every_limbs, every_scale = [limbs], [scale]
+    for step in layout.steps:
+        scale *= Fraction(2) ** step.log_weight_scale
+        limbs, scale = _dropped(parameters, limbs, scale, step.drop)
+        for circuit in step.circuits:
+            limbs, scale = _after(parameters, limbs, scale, circuit)
+        every_limbs.append(limbs)
+        every_scale.append(scale)
+    if limbs < layout.sum_limbs:
+        raise _contradiction("its sums are at a level that its steps do not leave")
+    return tuple(every_limbs), tuple(every_scale)
+
+
+def _after(
+    parameters: Parameters, limbs: int, scale: Fraction, circuit: CircuitLayout
+) -> tuple[int, Fraction]:
+    if circuit.kind == "polynomial":
+        limbs, _ = _dropped(parameters, limbs, scale, sum(circuit.drops))
+        return limbs, scale
+    for drop in circuit.drops:
+        limbs, scale = _dropped(parameters, limbs, scale**2, drop)
+    return limbs, scale
+
+
+def _dropped(
+    parameters: Parameters, limbs: int, scale: Fraction, drop: int
+) -> tuple[int, Fraction]:
+    if not drop < limbs:
+        raise _contradiction("its steps take more primes than there are")
+    divisor = math.prod(parameters.primes[limbs - drop : limbs])
+    if scale.numerator.bit_length() > 1 << 16:
+        raise _contradiction("its scales are out of bounds")
+    return limbs - drop, scale / divisor
+
+
+def _contradiction(what: str) -> PolicyError:
+    return PolicyError(
+        "SR-PLAN-INVALID", f"the plan is not valid: {what}", "Ask the model's owner for a new one"
+    )

@@ -1,0 +1,199 @@
+"""Networks in one process: what is asked comes back, in exactly the bytes planned."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from network_exchanges import PACKAGE, NetworkExchange, exchange_of, with_blocks
+from small_networks import EASY, KINDS
+
+from strongroom import protections
+from strongroom.engine import EvaluationKeys, catalogued, switching_key_from_bytes
+from strongroom.errors import CiphertextError, InputError, InputRangeWarning, KeyStoreError
+from strongroom.keys.local_sets import LocalKeySet, LocalKeySets
+from strongroom.keys.store import KeyStore
+from strongroom.protections.interface import KeyNeeds
+
+
+def check_exchange(exchange: NetworkExchange, count: int) -> None:
+    """One exchange: sizes exactly as planned, scores within the planned error."""
+    rows, sizes = exchange.network.rows(count), exchange.circuit.sizes
+    pending = exchange.request(rows)
+    assert len(pending.body) == sizes.request(count)
+    response = exchange.answer(pending.body)
+    assert len(response) == sizes.response(count)
+    scores = exchange.client.decrypt(pending, response)
+    assert scores.shape == (count, exchange.layout.outputs)
+    bound = exchange.plan.costs.score_error
+    assert np.abs(scores - exchange.network.scores(rows)).max() <= bound
+    # Beside what circuits do to the function there is little.
+    largest = np.abs(exchange.network.scores(exchange.network.sample)).max()
+    precision = np.ldexp(largest, -exchange.policy.precision_bits)
+    assert np.abs(scores - exchange.polynomial_scores(rows)).max() <= precision
+
+
+# Every kind of network
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_scores_of_every_kind_of_network_come_back(name: str) -> None:
+    check_exchange(exchange_of(name), 3)
+
+
+@pytest.mark.parametrize(("name", "vectors"), [("squares", 2), ("blocks", 4), ("tree", 8)])
+def test_several_rows_share_a_ciphertext(name: str, vectors: int) -> None:
+    exchange = exchange_of(name, vectors)
+    for count in (1, vectors - 1, vectors, vectors + 1, 2 * vectors + 1):
+        check_exchange(exchange, count)
+
+
+@pytest.mark.parametrize("name", ["wide", "wide twice"])
+def test_units_that_fill_several_ciphertexts_are_summed(name: str) -> None:
+    exchange = exchange_of(name, 64)
+    assert all(step.chunks > 1 for step in exchange.circuit.packing.steps)
+    check_exchange(exchange, 65)
+
+
+def test_many_outputs_take_several_ciphertexts() -> None:
+    exchange = exchange_of("many outputs", 4)
+    assert exchange.circuit.packing.sums.groups > 1
+    check_exchange(exchange, 5)
+
+
+# Bytes
+
+
+@pytest.mark.parametrize(("name", "vectors"), [("squares", 1), ("tree", 2), ("many outputs", 4)])
+def test_the_costs_of_a_plan_name_the_sizes_of_real_messages(name: str, vectors: int) -> None:
+    exchange = exchange_of(name, vectors)
+    costs = exchange.plan.costs
+    full = exchange.layout.blocks_per_request * vectors
+    assert exchange.client.rows_per_request == costs.rows_per_request == full
+    small = NetworkExchange.opened(exchange, with_blocks(exchange, 2))
+    one, two = small.request(small.network.rows(1)), small.request(small.network.rows(2 * vectors))
+    assert len(one.body) == costs.request_bytes
+    assert len(two.body) == small.plan.costs.full_request_bytes
+    assert len(small.answer(one.body)) == costs.response_bytes
+    assert len(small.answer(two.body)) == small.plan.costs.full_response_bytes
+    assert protections.by_name("fhe").request_limit(exchange.plan) == costs.full_request_bytes
+    assert max(costs.full_request_bytes, costs.full_response_bytes) <= 8 * 2**20
+
+
+@pytest.mark.parametrize("name", ["squares", "tree", "units of two functions"])
+def test_the_costs_of_a_plan_name_the_sizes_of_real_keys(name: str) -> None:
+    exchange = exchange_of(name)
+    parameters = catalogued(exchange.plan.parameters)
+    source, costs = exchange.client.key_set, exchange.plan.costs
+    assert [(n.element, n.limbs) for n in source.needs.keys] == list(exchange.layout.keys)
+    made = {need: source.evaluation_key(need) for need in source.needs.keys}
+    public = source.public_key()
+    assert len(public) == costs.public_key_bytes
+    assert sum(map(len, made.values())) + len(public) == costs.evaluation_key_bytes
+    mapped = 0
+    for need, data in made.items():
+        key = switching_key_from_bytes(parameters, data, element=need.element, limbs=need.limbs)
+        mapped += key.native.words.nbytes
+    assert mapped == pytest.approx(costs.mapped_key_bytes, rel=0.01)
+    keys = KeyStore.in_memory()
+    protections.by_name("fhe").open_client(exchange.plan, keys, EASY, package=PACKAGE)
+    stored = keys.secret(exchange.plan.parameters)
+    assert stored is not None
+    assert len(stored) == costs.secret_key_bytes
+
+
+def test_a_server_needs_every_key_that_it_asks_for() -> None:
+    exchange = exchange_of("squares")
+    body = exchange.request(exchange.network.rows(1)).body
+    opened = exchange.keys.open(exchange.client.key_set.identifier, exchange.circuit.needs)
+    for need in exchange.circuit.needs.keys:
+        fewer = Held(opened, need.element)
+        with pytest.raises(KeyStoreError) as caught:
+            exchange.server.answer(body, keys=fewer)
+        assert caught.value.code == "SR-KEYS-MISSING"
+
+
+@dataclass(frozen=True)
+class Held:
+    """A key set that lacks one key."""
+
+    whole: LocalKeySet
+    lost: int
+
+    def open(self, key_set: bytes, needs: KeyNeeds) -> LocalKeySet:
+        left = {
+            need.element: self.whole.evaluation_keys.key(need.element)
+            for need in needs.keys
+            if need.element != self.lost
+        }
+        return LocalKeySet(
+            EvaluationKeys(self.whole.public_key.parameters, left), self.whole.public_key
+        )
+
+
+# Who may ask what
+
+
+def test_a_request_in_the_name_of_another_clients_keys_is_refused() -> None:
+    exchange = exchange_of("squares")
+    stranger = NetworkExchange.opened(exchange, exchange.plan)
+    body = stranger.request(stranger.network.rows(1)).body
+    with pytest.raises(KeyStoreError) as caught:
+        exchange.answer(body)
+    assert caught.value.code == "SR-KEYS-MISSING"
+
+
+def test_a_request_bound_to_another_package_is_refused() -> None:
+    exchange = exchange_of("squares")
+    fhe = protections.by_name("fhe")
+    stranger = fhe.open_client(exchange.plan, KeyStore.in_memory(), EASY, package="sha256:1")
+    pending = stranger.encrypt(stranger.encode(exchange.network.rows(1)))
+    with pytest.raises(CiphertextError) as caught:
+        exchange.server.answer(pending.body, keys=LocalKeySets(stranger.key_set))
+    assert caught.value.code == "SR-CIPHERTEXT-MISMATCH"
+
+
+def test_a_response_answers_its_own_request_only() -> None:
+    exchange = exchange_of("squares")
+    rows = exchange.network.rows(1)
+    first, second = exchange.request(rows), exchange.request(rows)
+    with pytest.raises(CiphertextError) as caught:
+        exchange.client.decrypt(second, exchange.answer(first.body))
+    assert caught.value.code == "SR-CIPHERTEXT-MISMATCH"
+
+
+# Ranges
+
+
+def test_rows_beyond_the_planned_ranges_are_refused_and_far_ones_warned_of() -> None:
+    exchange = exchange_of("squares")
+    layout, row = exchange.layout, exchange.network.rows(1)
+    reach = layout.headroom * np.array(layout.half_width)
+    row[0, 3] = layout.centre[3] + 1.01 * reach[3]
+    with pytest.raises(InputError, match="row 0, ") as caught:
+        exchange.client.encode(row)
+    assert caught.value.code == "SR-INPUT-RANGE"
+    assert f"{row[0, 3]:.3f}" not in str(caught.value)
+    row[0, 3] = layout.centre[3] - 0.99 * reach[3]
+    with pytest.warns(InputRangeWarning, match="1 of 1 rows"):
+        exchange.client.encode(row)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        exchange.client.encode(exchange.network.rows(5))
+
+
+def test_rows_at_the_edge_of_what_is_accepted_still_come_back_right() -> None:
+    exchange = exchange_of("squares")
+    layout = exchange.layout
+    reach = 0.999 * layout.headroom * np.array(layout.half_width)
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], (3, len(reach)))
+    rows = np.array(layout.centre) + signs * reach
+    with pytest.warns(InputRangeWarning):
+        scores = exchange.scores(rows)
+    largest = 2.0**layout.log_bound
+    exact = exchange.polynomial_scores(rows)
+    inside = np.abs(exact) < largest
+    assert inside.any()
+    assert np.abs(scores - exact)[inside].max() <= largest * 2.0**-11
