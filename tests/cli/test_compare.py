@@ -24,6 +24,7 @@ from strongroom import Package, Policy
 from strongroom.cli import app, compare_plot
 from strongroom.cli import compare as command
 from strongroom.models.load import import_model
+from strongroom.models.text_rows import TextRows
 from strongroom.package.parity import plain_scores
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -161,6 +162,7 @@ class StandIn:
     def __init__(self, url: str, **options: Any) -> None:
         type(self).opened = {"url": url, **options}
         self.plan, self.package_digest = self.package.manifest.plan, self.package.digest
+        self.key_bytes_sent = 0
 
     def __enter__(self) -> Self:
         return self
@@ -168,8 +170,8 @@ class StandIn:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def scores(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        return plain_scores(self.graph, rows) + 1e-3
+    def scores(self, table: TextRows) -> NDArray[np.float64]:
+        return plain_scores(self.graph, self.plan.input.rows(table)) + 1e-3
 
 
 def test_a_server_is_asked_by_name_and_trusted_by_digest(

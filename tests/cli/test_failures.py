@@ -30,7 +30,7 @@ def planning_raises(
         def fail(*_: object, **__: object) -> None:
             raise failure
 
-        monkeypatch.setattr(strongroom, "plan", fail, raising=False)
+        monkeypatch.setattr(strongroom, "plans", fail)
         return ["plan", "model.onnx", "--sample", str(rows)]
 
     return install
@@ -89,6 +89,9 @@ def test_interrupt_ends_with_130(
         ["plan", "model.onnx", "--sample"],
         ["plan", "model.onnx", "--sample", "rows.csv", "--lambda", "many"],
         ["plan", "model.onnx", "--sample", "rows.csv", "--security", "weak"],
+        ["plan", "model.json", "--sample", "rows.csv", "--objective", "beauty"],
+        ["plan", "model.json", "--sample", "rows.csv", "--grid", "model", "--decoys", "2"],
+        ["protect", "m.json", "--sample", "s.csv", "-o", "m.strongroom", "--label-column", "y"],
         ["nonsense"],
         ["keys", "nonsense"],
     ],

@@ -30,14 +30,14 @@ def api(plan: Plan, package: Package, monkeypatch: pytest.MonkeyPatch) -> Calls:
 
     def answer(result: object) -> Any:
         def call(model: Path, **rest: Any) -> object:
+            rest["sample"] = plan.input.rows(rest["sample"])  # as the real one does first
             calls.arguments.append({"model": model, **rest})
             return result
 
         return call
 
-    monkeypatch.setattr(strongroom, "plan", answer(plan), raising=False)
-    monkeypatch.setattr(strongroom, "protect", answer(package), raising=False)
-    monkeypatch.setattr(strongroom, "load", load, raising=False)
+    monkeypatch.setattr(strongroom, "plans", answer([plan]))
+    monkeypatch.setattr(strongroom, "protect", answer(package))
     return calls
 
 
@@ -50,11 +50,19 @@ def sample(tmp_path: Path) -> str:
 
 def test_plan_passes_rows_and_policy_on(api: Calls, sample: str) -> None:
     options = ["--lambda", "40", "--precision-bits", "15", "--security", "quantum-128"]
+    options += ["--minimum-agreement", "0.9", "--objective", "throughput"]
     assert app.run(["plan", "model.skops", "--sample", sample, *options]) == 0
     (call,) = api.arguments
     assert call["model"] == Path("model.skops")
     np.testing.assert_array_equal(call["sample"], [[40, 70], [50, 80.5]])
-    assert call["policy"] == Policy(sanitising_bits=40, precision_bits=15, security="quantum-128")
+    assert call["policy"] == Policy(
+        sanitising_bits=40,
+        precision_bits=15,
+        security="quantum-128",
+        minimum_agreement=0.9,
+        objective="throughput",
+    )
+    assert call["trees"] is None
 
 
 def test_plan_says_what_a_person_needs(
@@ -131,7 +139,7 @@ def test_lambda_zero_is_said_loudly(
         plan.guarantee, sanitising_bits=0, weights_from_client="visible"
     )
     trusting = msgspec.structs.replace(plan, guarantee=open_weights)
-    monkeypatch.setattr(strongroom, "plan", lambda *_, **__: trusting, raising=False)
+    monkeypatch.setattr(strongroom, "plans", lambda *_, **__: [trusting])
     assert app.run(["plan", "m.onnx", "--sample", sample, "--lambda", "0"]) == 0
     assert "Weights are NOT hidden from askers" in " ".join(capsys.readouterr().out.split())
 

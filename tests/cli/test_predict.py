@@ -18,6 +18,7 @@ from strongroom.cli import predict as command
 from strongroom.client.client import Timings
 from strongroom.compiler.plan import Plan
 from strongroom.errors import ServerError
+from strongroom.models.text_rows import TextRows
 
 URL = ["--url", "https://127.0.0.1:1", "--model", "patients"]
 
@@ -27,10 +28,12 @@ class StandIn:
 
     plan: Plan
     fails = False
+    sends = 0
 
     def __init__(self, url: str, **options: Any) -> None:
         self.package_digest = "sha256:" + "0" * 64
         self.timings = Timings(requests=1)
+        self.key_bytes_sent = self.sends
         type(self).opened = {"url": url, **options}
 
     opened: dict[str, Any]
@@ -41,16 +44,18 @@ class StandIn:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def predict(self, rows: NDArray[np.float64]) -> NDArray[np.str_]:
+    def predict(self, table: TextRows) -> NDArray[np.str_]:
+        rows = self.plan.input.rows(table)
         if self.fails:
             raise ServerError("SR-WORKER-LOST", "the worker ended")
         return np.where(rows[:, 0] > 45, "ill", "well")
 
-    def predict_proba(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    def predict_proba(self, table: TextRows) -> NDArray[np.float64]:
+        rows = self.plan.input.rows(table)
         return np.stack([1 / rows[:, 0], 1 - 1 / rows[:, 0]], axis=1)
 
-    def decision_function(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        return rows[:, 0] / 3
+    def decision_function(self, table: TextRows) -> NDArray[np.float64]:
+        return self.plan.input.rows(table)[:, 0] / 3
 
 
 @pytest.fixture
@@ -76,6 +81,18 @@ def test_predictions_go_to_standard_output_in_order(
     assert capsys.readouterr().out == "prediction\nwell\nill\n"
     assert client.opened["trust"] == "first-use"
     assert client.opened["token"] is None
+
+
+def test_keys_that_were_sent_are_told_of_once(
+    client: type[StandIn], rows: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client.sends = 12_687_000
+    assert app.run(["predict", *URL, rows]) == 0
+    seen = capsys.readouterr()
+    assert seen.out == "prediction\nwell\nill\n"
+    assert seen.err == "sent 12.1 MiB of evaluation keys, which the server keeps\n"
+    assert app.run(["predict", *URL, rows, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["key_bytes_sent"] == 12_687_000
 
 
 def test_numbers_read_back_exactly_from_a_private_file(

@@ -57,6 +57,9 @@ class FakeSide:
         self._secret = secret
         self.decryptions = 0
 
+    def check(self, rows: NDArray[np.float64]) -> None:
+        pass
+
     def encode(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         assert len(rows) <= self.rows_per_request
         return rows

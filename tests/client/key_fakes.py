@@ -67,6 +67,9 @@ class RotatingSide:
         self._secret = secret
         self.key_set = ClientKeySet(secret, needs(model))
 
+    def check(self, rows: NDArray[np.float64]) -> None:
+        pass
+
     def encode(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         return rows[:, 0]
 

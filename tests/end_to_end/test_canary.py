@@ -131,6 +131,9 @@ class CarelessSide:
     rows_per_request: int
     plaintext: Callable[[NDArray[np.float64]], bytes]
 
+    def check(self, rows: NDArray[np.float64]) -> None:
+        pass
+
     def encode(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         return rows
 

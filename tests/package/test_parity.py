@@ -45,6 +45,9 @@ class TwoSides:
         assert keys.home is None  # nothing of a throw-away key touches the disk
         return self
 
+    def check(self, rows: NDArray[np.float64]) -> None:
+        pass
+
     def encode(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         assert len(rows) <= self.rows_per_request
         return rows

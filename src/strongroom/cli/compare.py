@@ -119,13 +119,15 @@ def compare_command(
         with Client(source, model=name or "", token=token, trust=trust, keys=keys, ca=ca) as client:
             checked = _checked(table, graph, client.plan)
             say_keys_sent(client)
-            protected = client.scores(table)
+            with table.naming_lines():
+                protected = client.scores(table)
             plan, digest = client.plan, client.package_digest
     else:
         package = strongroom.load(source)
         plan, digest = package.manifest.plan, package.digest
         checked = _checked(table, graph, plan)
-        protected = _local_scores(package, checked)
+        with table.naming_lines():
+            protected = _local_scores(package, checked)
     comparison = Comparison(
         package_digest=digest,
         plain=plain_scores(graph, checked),

@@ -49,13 +49,11 @@ def plan_command(
         minimum_agreement=minimum_agreement,
         objective=objective,
     )
-    candidates = strongroom.plans(
-        model,
-        sample=read_rows(sample, header=not no_header),
-        protection=protection,
-        policy=policy,
-        trees=trees,
-    )
+    rows = read_rows(sample, header=not no_header)
+    with show.working("planning"):
+        candidates = strongroom.plans(
+            model, sample=rows, protection=protection, policy=policy, trees=trees
+        )
     plan = candidates[0]
     if as_json:
         others = [
@@ -70,10 +68,12 @@ def plan_command(
         return
     show.print_lines([f"{model.name}: {statement.model_line(plan)}"])
     if len(candidates) > 1:
+        shown = statement.candidate_rows(candidates)
         show.print_table(
-            f"Candidates, the best for {objective} first",
+            f"Candidates, the best for {objective} first ({len(shown)} of {len(candidates)}); "
+            "rows: how many share a ciphertext",
             statement.CANDIDATE_HEAD,
-            statement.candidate_rows(candidates),
+            shown,
         )
     show.print_table(
         f"Predicted costs ({plan.protection}, {plan.parameters})",

@@ -71,7 +71,8 @@ def predict_command(
         timeout_seconds=timeout_seconds,
     ) as client:
         say_keys_sent(client)
-        answers = _ask(client, method, table)
+        with table.naming_lines():
+            answers = _ask(client, method, table)
         names = predictions.column_names(method, client.plan.output, answers)
         text = predictions.prediction_text(names, answers)
         if output is not None:

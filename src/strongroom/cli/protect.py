@@ -70,19 +70,21 @@ def protect_command(
     )
     inside = _labelled(members, label_column, header=not no_header)
     outside = _labelled(nonmembers, label_column, header=not no_header)
-    package = strongroom.protect(
-        model,
-        sample=read_rows(sample, header=not no_header),
-        protection=protection,
-        policy=policy,
-        trees=trees,
-        name=name or output.stem,
-        version=version,
-        members=inside[0],
-        nonmembers=outside[0],
-        member_labels=inside[1],
-        nonmember_labels=outside[1],
-    )
+    rows = read_rows(sample, header=not no_header)
+    with show.working("planning, and measuring on the sample"):
+        package = strongroom.protect(
+            model,
+            sample=rows,
+            protection=protection,
+            policy=policy,
+            trees=trees,
+            name=name or output.stem,
+            version=version,
+            members=inside[0],
+            nonmembers=outside[0],
+            member_labels=inside[1],
+            nonmember_labels=outside[1],
+        )
     package.save(output, overwrite=overwrite)
     if as_json:
         show.print_json(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import msgspec
@@ -51,6 +52,14 @@ def print_lines(lines: Iterable[str]) -> None:
     out = console()
     for line in lines:
         out.print(escape(line))
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Shows a person at a terminal that something is being done."""
+    watched = console(stderr=True)
+    with watched.status(f"{what} …") if watched.is_terminal else nullcontext():
+        yield
 
 
 def byte_count(count: int) -> str:

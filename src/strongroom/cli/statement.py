@@ -9,10 +9,9 @@ from strongroom.cli.show import byte_count, milliseconds
 from strongroom.compiler.plan import Guarantee, NetworkLayout, Plan, Visibility
 
 CANDIDATE_HEAD: Final = (
-    *("", "parameters", "rows a ciphertext", "server", "asker", "keys", "request", "response"),
-    "precision",
+    *("", "parameters", "rows", "server", "asker", "keys", "request", "response", "precision"),
 )
-_CANDIDATES_SHOWN: Final = 12
+_CANDIDATES_SHOWN: Final = 10
 
 _SEES: dict[Visibility, str] = {
     "hidden": "does not see",
@@ -112,8 +111,9 @@ def cost_rows(plan: Plan) -> list[tuple[str, str]]:
 
 
 def candidate_rows(plans: Sequence[Plan]) -> list[tuple[str, ...]]:
-    """Rows of a table: what a model could run as, the chosen plan first and marked."""
-    said = [
+    """Rows of a table: the first ways in which a model could run, the chosen one marked. `rows` is
+    how many share a ciphertext."""
+    return [
         (
             "chosen" if place == 0 else "",
             plan.parameters,
@@ -127,9 +127,6 @@ def candidate_rows(plans: Sequence[Plan]) -> list[tuple[str, ...]]:
         )
         for place, plan in enumerate(plans[:_CANDIDATES_SHOWN])
     ]
-    if len(plans) > _CANDIDATES_SHOWN:
-        said.append(("", f"and {len(plans) - _CANDIDATES_SHOWN} more", *[""] * 7))
-    return said
 
 
 def model_line(plan: Plan) -> str:

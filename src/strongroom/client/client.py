@@ -215,8 +215,7 @@ class Client:
             X: NumPy array, list of lists or pandas frame, shape (n, columns).
 
         Raises:
-            InputError: the rows are not what the model takes; nothing was sent of the request
-                that they are in.
+            InputError: the rows are not what the model takes; nothing was sent.
             ServerError: as for `Client`.
             CiphertextError: an answer can't be decrypted.
         """
@@ -256,7 +255,9 @@ class Client:
             raise ModelError("SR-MODEL-METHOD", f"the plain model has no {method}")
         rows = self.plan.input.rows(X)
         scores = np.empty((len(rows), self.plan.output.outputs))
-        timings, step = Timings(), self._side.rows_per_request
+        started, step = time.perf_counter(), self._side.rows_per_request
+        self._side.check(rows)
+        timings = Timings(encode_seconds=time.perf_counter() - started)
         with RowProgress(len(rows), self._progress) as progress:
             for start in range(0, len(rows), step):
                 part = slice(start, start + step)

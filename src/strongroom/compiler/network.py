@@ -32,7 +32,8 @@ from strongroom.compiler.network_noise import (
     ERROR_SIGMAS,
     NetworkFlooding,
     Sending,
-    encoding_disturbance,
+    Sensitivity,
+    encoding_error,
     flooding,
     rounded_sums,
     sum_noise,
@@ -64,6 +65,7 @@ _SCORE_ROOM = 2.0
 _HIGHEST_TARGET, _LOWEST_TARGET = 80, 34
 _TARGETS_TRIED = 3
 _MOST_VECTORS = 64
+_SENSITIVITY_ROWS = 100
 _NEARLY = 1.05
 """How much slower a plan may be that holds more rows."""
 
@@ -107,7 +109,17 @@ def plan_network(
         if agreement < policy.minimum_agreement:
             continue
         enough = True
-        search = _Search(graph, model, z, centre, half_width, arguments[-1], error, policy)
+        search = _Search(
+            graph,
+            model,
+            Sensitivity.of(model, z[:_SENSITIVITY_ROWS]),
+            _largest_arguments(model, z),
+            centre,
+            half_width,
+            arguments[-1],
+            error,
+            policy,
+        )
         found = search.choices()
         if found:
             return found
@@ -132,6 +144,16 @@ def _drawn(sample: Array) -> Array:
     return sample[np.random.default_rng(0).choice(len(sample), PLANNING_ROWS, replace=False)]
 
 
+def _largest_arguments(model: NetworkModel, z: Array) -> tuple[float, ...]:
+    """Of each step's first circuit, in absolute value."""
+    largest = []
+    for step in model.steps:
+        taken = step.arguments(z)
+        largest.append(float(np.abs(taken).max()))
+        z = step.values(taken)
+    return tuple(largest)
+
+
 def _by_levels(
     candidates: Sequence[Sequence[ActivationFit]],
 ) -> Iterator[tuple[ActivationFit, ...]]:
@@ -152,14 +174,16 @@ class _Search:
     """For parameters, packing and levels of one model.
 
     Attributes:
-        z: the sample's features in their common range.
+        sensitivity: of its scores to errors.
+        arguments: the largest of each step's first circuit, on the sample.
         scores: the plain model's on the sample.
         error: of the circuits, in scores.
     """
 
     graph: Graph
     model: NetworkModel
-    z: Array
+    sensitivity: Sensitivity
+    arguments: tuple[float, ...]
     centre: Array
     half_width: Array
     scores: Array
@@ -217,15 +241,10 @@ class _Search:
         return None
 
     def _magnitudes(self, largest: float) -> Magnitudes:
-        arguments, x = [], self.z
-        for step in self.model.steps:
-            taken = step.arguments(x)
-            arguments.append(float(np.abs(taken).max()))
-            x = step.values(taken)
         log_bound = math.ceil(math.log2(_SCORE_ROOM * largest)) if largest > 0.0 else 0
         # The rounding of the final weights must vanish beside the precision.
         least = math.ceil(self.policy.precision_bits + 3 - log_bound)
-        return Magnitudes(tuple(arguments), log_bound, least)
+        return Magnitudes(self.arguments, log_bound, least)
 
     def _with_levels(
         self,
@@ -238,8 +257,8 @@ class _Search:
     ) -> Plan | None:
         """The plan, if it keeps the policy's precision."""
         log_noise = math.ceil(math.log2(sum_noise(parameters, packing, levels, self.model)))
-        disturbed = self._encoding_error(parameters, packing, levels)
-        sums = rounded_sums(packing, levels, self.model.values(self.z)[-2])
+        disturbed = ERROR_SIGMAS * encoding_error(parameters, packing, levels, self.sensitivity)
+        sums = rounded_sums(packing, levels, self.sensitivity)
         allowed = math.ldexp(largest, -self.policy.precision_bits) if largest else math.inf
         for response_limbs in range(1, levels.sum_limbs + 1):
             its_levels = replace(levels, response_limbs=response_limbs)
@@ -260,22 +279,6 @@ class _Search:
                     name, parameters, packing, its_levels, magnitudes, floods, log_step, error, bits
                 )
         return None
-
-    def _encoding_error(
-        self, parameters: Parameters, packing: NetworkPacking, levels: NetworkLevels
-    ) -> float:
-        """What rounded weights do to scores, tried on the sample."""
-        exact = self.model.values(self.z)
-        deviations = encoding_disturbance(parameters, packing, levels, [self.z, *exact[:-2]])
-        generator = np.random.default_rng(0)
-        # Looked at closely, so that a derivative is what is seen.
-        zoom = 2.0**10
-        noise = [
-            generator.normal(size=(len(self.z), step.blocks * step.units)) * deviation / zoom
-            for step, deviation in zip(self.model.steps, deviations, strict=True)
-        ]
-        moved = self.model.values(self.z, noise)[-1] - exact[-1]
-        return ERROR_SIGMAS * float(np.sqrt(np.square(moved).mean())) * zoom
 
     def _made(
         self,

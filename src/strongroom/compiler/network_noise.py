@@ -34,7 +34,7 @@ from strongroom.engine.slot_functions import slot_function_noise
 from strongroom.engine.slot_sums import SumLayout
 from strongroom.engine.square_tower_noise import square_tower_deviations
 from strongroom.engine.square_tower_plans import SquareTowerPlan
-from strongroom.engine.transform_noise import transform
+from strongroom.engine.transform_noise import uniform_transform
 from strongroom.policy import Policy
 
 Array = NDArray[np.float64]
@@ -179,39 +179,63 @@ def decryption_flood(sending: Sending, log_noise: int, policy: Policy) -> float:
     )
 
 
-def encoding_disturbance(
+@dataclass(frozen=True, slots=True)
+class Sensitivity:
+    """How a model's scores answer to small errors, and how large its values are, on a sample.
+
+    Attributes:
+        gains: root mean square of a score's error by that of a step's arguments, a step each.
+        mean_squares: of what each step takes.
+        last: mean square of what the last step makes, of the row where it is largest.
+    """
+
+    gains: tuple[float, ...]
+    mean_squares: tuple[float, ...]
+    last: float
+
+    @classmethod
+    def of(cls, model: NetworkModel, z: Array) -> Sensitivity:
+        """Tried on rows z, shape (n, features), with random errors."""
+        exact = model.values(z)
+        generator = np.random.default_rng(0)
+        gains = []
+        for number, step in enumerate(model.steps):
+            # So small that a derivative is what is seen.
+            size = 2.0**-24
+            errors = [np.zeros((len(z), s.blocks * s.units)) for s in model.steps]
+            errors[number] = generator.normal(size=(len(z), step.blocks * step.units)) * size
+            moved = model.values(z, errors)[-1] - exact[-1]
+            gains.append(float(np.sqrt(np.square(moved).mean())) / size)
+        taken = [z, *exact[:-2]]
+        last = float(np.square(exact[-2]).mean(axis=1).max())
+        return cls(tuple(gains), tuple(float(np.square(x).mean()) for x in taken), last)
+
+
+def encoding_error(
     parameters: Parameters,
     packing: NetworkPacking,
     levels: NetworkLevels,
-    values: list[Array],
-) -> list[float]:
-    """Standard deviations of what rounded weights add to each step's arguments.
-
-    Args:
-        values: what each step takes, on a sample: shape (n, inputs) each.
-    """
-    found = []
-    for number, (step, x) in enumerate(zip(packing.steps, values, strict=True)):
+    sensitivity: Sensitivity,
+) -> float:
+    """Standard deviation of what rounded weights do to scores."""
+    squares = 0.0
+    for number, step in enumerate(packing.steps):
         layout = step.layout
         # Rounding all N coefficients of a diagonal moves each slot by sqrt(N / 12).
-        slot = (
-            math.sqrt(parameters.ring_degree / 12.0) * 2.0 ** -levels.steps[number].log_weight_scale
-        )
+        log_scale = levels.steps[number].log_weight_scale
+        slot = math.sqrt(parameters.ring_degree / 12.0) * 2.0**-log_scale
         sources = 1 if number == 0 else packing.steps[number - 1].chunks
         filled = layout.slot_columns / layout.period
-        mean_square = float(np.mean(np.square(x))) * (2.0 if layout.complex else 1.0) * filled
-        found.append(slot * math.sqrt(layout.diagonals * layout.terms * sources * mean_square))
-    return found
+        mean_square = sensitivity.mean_squares[number] * (2.0 if layout.complex else 1.0) * filled
+        arguments = slot * math.sqrt(layout.diagonals * layout.terms * sources * mean_square)
+        squares += (arguments * sensitivity.gains[number]) ** 2
+    return math.sqrt(squares)
 
 
-def rounded_sums(packing: NetworkPacking, levels: NetworkLevels, values: Array) -> float:
-    """Standard deviation of what rounded final weights add to a coefficient of the sums.
-
-    Args:
-        values: what the last step makes of a sample, shape (n, blocks * units).
-    """
+def rounded_sums(packing: NetworkPacking, levels: NetworkLevels, sensitivity: Sensitivity) -> float:
+    """Standard deviation of what rounded final weights add to a coefficient of the sums."""
     # The squares of a polynomial's coefficients add up to the mean square of its slots.
-    squares = packing.steps[-1].chunks * float(np.square(values).mean(axis=1).max())
+    squares = packing.steps[-1].chunks * sensitivity.last
     return math.sqrt(squares / 12.0) * 2.0**-levels.log_sum_scale
 
 
@@ -230,12 +254,12 @@ def _product(
         # Half of each, and its conjugate is added at the end.
         entries /= math.sqrt(2.0)
     exact = NoiseEstimate(x.parameters, x.limbs, _power(levels.log_weight_scale), entries, {})
-    diagonals = dict.fromkeys((k * layout.blocks for k in range(layout.diagonals)), exact)
     # What switching keys adds is alike in all slots; what the vector brings is not.
     quiet = replace(x, deviations={})
     if layout.halved:
         quiet = noise.add(quiet, noise.rotate(quiet, layout.half_step))
-    product = noise.sum_slots(transform(quiet, diagonals, layout.step_plan), layout.terms)
+    product = uniform_transform(quiet, exact, layout.step_plan, layout.diagonals)
+    product = noise.sum_slots(product, layout.terms)
     if layout.complex:
         product = noise.add(product, noise.conjugate(product))
     shared = model.weights * values.shares.reshape(model.blocks, 1, model.inputs)

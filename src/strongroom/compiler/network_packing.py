@@ -20,6 +20,8 @@ from strongroom.engine.slot_sums import SumLayout
 
 Array = NDArray[np.float64]
 
+_FEW_DIAGONALS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class StepPacking:
@@ -114,7 +116,6 @@ class NetworkPacking:
     def unit_slots(self, step: int, model: HiddenStep, chunk: int) -> NDArray[np.intp]:
         """Which unit, b * units + u, each slot of a chunk's product holds, shape (S,); 0 where it
         holds none."""
-        packing = self.steps[step]
         numbers = np.arange(model.blocks * model.units).reshape(model.blocks, model.units)
         part = HiddenStep(np.zeros((model.blocks, model.units, 1)), numbers.astype(float), ())
         return self.bias_slots(step, part, chunk).astype(np.intp)
@@ -156,14 +157,13 @@ def _first(slots: int, vectors: int, shape: StepShape) -> StepPacking | None:
     if chunks > 1 and shape.blocks > 1:
         return None
     rows = -(-shape.units // chunks)
-    layouts = [
-        PeriodicLayout.choose(slots, blocks, rows, shape.inputs, paired=paired)
-        for paired in (True, False)
-    ]
-    found = [layout for layout in layouts if layout is not None]
-    if not found:
-        return None
-    return StepPacking(min(found, key=lambda layout: layout.cost), shape.blocks, chunks)
+    layout = PeriodicLayout.choose(slots, blocks, rows, shape.inputs, paired=True)
+    if layout is None or layout.diagonals <= _FEW_DIAGONALS:
+        # Pairs need a conjugation, which so few diagonals are not worth.
+        plain = PeriodicLayout.choose(slots, blocks, rows, shape.inputs, paired=False)
+        if layout is None or (plain is not None and plain.cost < layout.cost):
+            layout = plain
+    return None if layout is None else StepPacking(layout, shape.blocks, chunks)
 
 
 def _next(slots: int, vectors: int, shape: StepShape, before: StepPacking) -> StepPacking | None:

@@ -56,7 +56,7 @@ _FOLD_COST: Final = 3.0
 _DIAGONAL_COST: Final = 0.15
 """A diagonal, in baby steps."""
 
-_LAYOUTS: Final = 12
+_LAYOUTS: Final = 5
 """How many layouts are looked at closely for a vector that a client lays out."""
 
 

@@ -10,9 +10,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from strongroom.errors import InputError
 from strongroom.models.feature_columns import (
     OnColumns,
+    RowRefused,
     Table,
     check_columns,
     check_numbers,
@@ -80,10 +80,10 @@ class Codes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 found[where] = np.nan
             elif where.any():
                 what = "missing" if code == "SR-INPUT-MISSING" else "a category of its own"
-                raise InputError(
+                raise RowRefused(
                     code,
-                    f"row {int(np.argmax(where))}, column {place} is {what}, which the model does "
-                    "not know",
+                    int(np.argmax(where)),
+                    f", column {place} is {what}, which the model does not know",
                     "Pass values that were seen in training",
                 )
         return found

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from strongroom.errors import PolicyError
+from strongroom.errors import InputError, PolicyError
 
 Table = NDArray[np.float64]
 
@@ -57,6 +57,28 @@ class OnColumns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             names: how messages name the columns of the table.
         """
         raise NotImplementedError
+
+
+class RowRefused(InputError):
+    """The error for a row that the preprocessing has no answer to.
+
+    Args:
+        code, remedy: see `StrongroomError`.
+        row: its number, counted from 0 in the table at hand.
+        what: is wrong with it; follows "row 3" in the message.
+
+    Attributes:
+        row, what: see above.
+    """
+
+    def __init__(self, code: str, row: int, what: str, remedy: str) -> None:
+        super().__init__(code, f"row {row}{what}", remedy)
+        self.row = row
+        self.what = what
+
+    def counted_from(self, first_row: int) -> RowRefused:
+        """The same in a larger table, in which the one at hand starts at that row."""
+        return RowRefused(self.code, first_row + self.row, self.what, self.remedy)
 
 
 def invalid(problem: str) -> PolicyError:

@@ -12,10 +12,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from strongroom.errors import InputError
 from strongroom.models.feature_blocks import Filled, Missing, Numbers, Projected, Scaled
 from strongroom.models.feature_codes import Above, Bins, Coded, OneHot
-from strongroom.models.feature_columns import invalid, listed
+from strongroom.models.feature_columns import RowRefused, invalid, listed
 from strongroom.models.feature_products import Mapped, Monomials, Normalised, Power, SquaredNorm
 from strongroom.models.trees.grid import Grid
 
@@ -87,13 +86,23 @@ class Features(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """How many numbers a row becomes."""
         return sum(block.width for block in self.blocks)
 
-    def encode(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    def encode(self, rows: NDArray[np.float64], first_row: int = 0) -> NDArray[np.float64]:
         """From checked rows, shape (n, columns), to features, shape (n, width), float64, finite.
+
+        Args:
+            rows: see above.
+            first_row: the number of the first one, for messages.
 
         Raises:
             InputError: SR-INPUT-CATEGORY, -MISSING or -INFINITE for a row that the preprocessing
                 has no answer to.
         """
+        try:
+            return self._encoded(rows)
+        except RowRefused as refusal:
+            raise refusal.counted_from(first_row) from None
+
+    def _encoded(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         table = rows
         if self.derived:
             table = np.empty((len(rows), self.columns + sum(block.width for block in self.derived)))
@@ -107,10 +116,10 @@ class Features(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         finite = np.isfinite(features).all(axis=1)
         if not finite.all():
             row = int(np.argmin(finite))
-            raise InputError(
+            raise RowRefused(
                 "SR-INPUT-INFINITE",
-                f"row {row} leads to a number that is missing or infinite in the model's "
-                "preprocessing",
+                row,
+                " leads to a number that is missing or infinite in the model's preprocessing",
                 "Pass values for which every step is defined, as in training",
             )
         return features

@@ -8,7 +8,8 @@ the file, the line and the column of a cell, never what stands in it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from strongroom.errors import InputError
 from strongroom.models.categories import UNKNOWN, Categories, Label
+from strongroom.models.feature_columns import RowRefused
 from strongroom.models.rows import InputSpec, shown
 
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
@@ -67,6 +69,19 @@ class TextRows:
                     ) from None
         self._check_finite(table, spec)
         return table
+
+    @contextmanager
+    def naming_lines(self) -> Iterator[None]:
+        """Has a refusal of a row, wherever it comes from, name the row's line instead.
+
+        Raises:
+            InputError: in place of `RowRefused`.
+        """
+        try:
+            yield
+        except RowRefused as refusal:
+            place = f"{self.source} line {self.lines[refusal.row]}"
+            raise InputError(refusal.code, place + refusal.what, refusal.remedy) from None
 
     def without(self, name: str) -> tuple[TextRows, list[str]]:
         """The table without a column, and the cells of that column.

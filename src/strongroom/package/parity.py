@@ -48,11 +48,12 @@ def protected_scores(
     Raises:
         PolicyError: the plan falls short of the policy.
         PackageError: the payload is damaged.
-        InputError: SR-INPUT-RANGE.
+        InputError: as for `ClientSide.check`.
     """
     server = protection.open_server(plan, payload, package=package)
     client = protection.open_client(plan, KeyStore.in_memory(), policy, package=package)
     keys = None if client.key_set is None else LocalKeySets(client.key_set)
+    client.check(rows)
     threads = available_threads()
     scores = np.empty((len(rows), plan.output.outputs))
     for start in range(0, len(rows), client.rows_per_request):

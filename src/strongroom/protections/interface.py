@@ -163,13 +163,21 @@ class ClientSide(Protocol[Encoded, Pending]):
         """The keys that the server must have before it can answer; None where it needs none."""
         ...
 
+    def check(self, rows: NDArray[np.float64]) -> None:
+        """Look at all rows of a call before the first is sent, shape (n, columns), checked.
+
+        Raises:
+            InputError: SR-INPUT-RANGE, -CATEGORY, -MISSING, -INFINITE, with the row's number.
+        Warns:
+            InputRangeWarning: rows outside the sample's range.
+        """
+        ...
+
     def encode(self, rows: NDArray[np.float64]) -> Encoded:
         """Encode at most `rows_per_request` checked rows, shape (n, columns).
 
         Raises:
-            InputError: SR-INPUT-RANGE.
-        Warns:
-            InputRangeWarning: rows outside the sample's range.
+            InputError: as for `check`.
         """
         ...
 

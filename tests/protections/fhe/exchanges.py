@@ -94,6 +94,7 @@ class Exchange:
 
     def request(self, rows: Table) -> PendingRequest:
         """One encrypted request."""
+        self.client.check(rows)
         return self.client.encrypt(self.client.encode(rows))
 
     def scores(self, rows: Table) -> Table:

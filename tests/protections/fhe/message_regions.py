@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from strongroom.protections.fhe.circuit import LinearCircuit
+from strongroom.protections.fhe.network_circuit import NetworkCircuit
 
 ENVELOPE = (
     ("magic", 4),
@@ -67,7 +68,9 @@ def _scale(prefix: str, message: bytes, start: int) -> Iterator[Region]:
     yield from _run(prefix, start, parts)
 
 
-def _words(name: str, start: int, circuit: LinearCircuit, limbs: int, count: int) -> list[Words]:
+def _words(
+    name: str, start: int, circuit: LinearCircuit | NetworkCircuit, limbs: int, count: int
+) -> list[Words]:
     found = []
     for number, prime in enumerate(circuit.parameters.primes[:limbs]):
         found.append(Words(f"{name}, prime {number}", start, prime, count))
@@ -108,3 +111,37 @@ def response_regions(circuit: LinearCircuit, message: bytes) -> tuple[list[Regio
     first = _words("c0", second[0].start + _size(second), circuit, circuit.limbs.response, count)
     assert first[0].start + _size(first) == len(message)
     return regions, second + first
+
+
+def network_request_regions(
+    circuit: NetworkCircuit, message: bytes
+) -> tuple[list[Region], list[Words]]:
+    """Of a request on a network, of one block."""
+    regions = [*_run("envelope", 0, ENVELOPE), Region("key set", 60, 76)]
+    regions += _run("ciphertext", 76, HEADER)
+    regions += _scale("ciphertext", message, regions[-1].stop)
+    start = regions[-1].stop
+    regions.append(Region("ciphertext seed", start, start + 32))
+    n, limbs = circuit.parameters.ring_degree, circuit.layout.input_limbs
+    body = _words("c0", start + 32, circuit, limbs, n)
+    assert start + 32 + _size(body) == len(message)
+    return regions, body
+
+
+def network_response_regions(
+    circuit: NetworkCircuit, message: bytes
+) -> tuple[list[Region], list[Words]]:
+    """Of a response of one block, ciphertext after ciphertext."""
+    regions, words = list(_run("envelope", 0, ENVELOPE)), []
+    start, n, limbs = 60, circuit.parameters.ring_degree, circuit.layout.response_limbs
+    for group in range(circuit.packing.sums.groups):
+        count = int.from_bytes(message[start + 40 : start + 44], "little")
+        regions += _run(f"group {group}", start, HEADER)
+        regions += _scale(f"group {group}", message, regions[-1].stop)
+        second = _words(f"c1 of group {group}", regions[-1].stop, circuit, limbs, n)
+        begin = second[0].start + _size(second)
+        first = _words(f"c0 of group {group}", begin, circuit, limbs, count)
+        start = begin + _size(first)
+        words += second + first
+    assert start == len(message)
+    return regions, words

@@ -55,7 +55,6 @@ class LinearClient:
         self._circuit = circuit
         self._secret = secret
         self._log_sigma = decryption_log_sigma
-        self._features = features
         layout = circuit.layout
         self._ranges = FeatureRanges(
             np.array(layout.centre), np.array(layout.half_width), layout.headroom, features, names
@@ -73,9 +72,13 @@ class LinearClient:
         """Inner products need no evaluation key, and the public key travels with each request."""
         return None
 
+    def check(self, rows: NDArray[np.float64]) -> None:
+        """See `protections.interface.ClientSide.check`."""
+        self._ranges.check(rows)
+
     def encode(self, rows: NDArray[np.float64]) -> EncodedRows:
         """See `protections.interface.ClientSide.encode`."""
-        z = self._ranges.normalised(self._features.encode(rows))
+        z = self._ranges.encode(rows)
         packing = self._circuit.packing
         blocks = tuple(
             tuple(packing.row_coefficients(z[block]))

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from strongroom.canonical import canonical_json
 from strongroom.compiler.network_levels import SPARE_BITS
-from strongroom.compiler.network_messages import NetworkSizes
+from strongroom.compiler.network_messages import NetworkSizes, uploaded_key_bytes
 from strongroom.compiler.network_noise import Sending
 from strongroom.compiler.network_packing import NetworkPacking, StepPacking
 from strongroom.compiler.plan import CircuitLayout, NetworkLayout, Plan
@@ -21,6 +21,8 @@ from strongroom.protections.interface import KeyNeed, KeyNeeds
 
 _MOST_CHUNKS = 1024
 _MOST_STEPS = 64
+_MOST_VECTORS = 1024
+_MOST_KEYS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class NetworkCircuit:
         packing = _packing(layout, parameters)
         limbs, scales = _levels(layout, parameters)
         score_scale = scales[-1] * Fraction(2) ** layout.log_sum_scale
-        if math.log2(score_scale) + layout.log_bound + SPARE_BITS > 1e-6 + parameters.log_prefix(
+        if _log2(score_scale) + layout.log_bound + SPARE_BITS > 1e-6 + parameters.log_prefix(
             layout.sum_limbs
         ):
             raise _contradiction("its scores do not fit its modulus")
@@ -79,11 +81,7 @@ class NetworkCircuit:
         if not 1 <= layout.blocks_per_request <= sizes.blocks_per_request():
             raise _contradiction("a full request would be larger than the protocol allows")
         rows = layout.blocks_per_request * layout.rows_per_ciphertext
-        if (plan.costs.rows_per_request, plan.costs.full_response_bytes) != (
-            rows,
-            sizes.response(rows),
-        ):
-            raise _contradiction("its costs are not those of its requests")
+        _require_true_sizes(plan, layout, sizes, rows)
         needs = KeyNeeds(
             plan.parameters,
             tuple(KeyNeed(element, its_limbs) for element, its_limbs in layout.keys),
@@ -137,6 +135,8 @@ def _require_sound(plan: Plan, layout: NetworkLayout, parameters: Parameters) ->
         raise _contradiction("a half width is not a power of two")
     if not (math.isfinite(layout.headroom) and layout.headroom >= 1.0):
         raise _contradiction("its headroom is below 1")
+    if layout.rows_per_ciphertext > _MOST_VECTORS:
+        raise _contradiction("its ciphertexts hold too many rows")
     limits = (layout.response_limbs, layout.sum_limbs, layout.input_limbs, parameters.limbs)
     if list(limits) != sorted(limits) or limits[0] < 1:
         raise _contradiction("its levels are not in order, or not in the chain")
@@ -144,13 +144,17 @@ def _require_sound(plan: Plan, layout: NetworkLayout, parameters: Parameters) ->
         0
     ].inputs != (layout.features):
         raise _contradiction("its first step does not take its features")
-    floods = (layout.flooding_log_sigma, layout.decryption_log_sigma)
+    floods = (layout.flooding_log_sigma, layout.decryption_log_sigma, float(layout.log_noise))
     largest = parameters.log_prefix(layout.input_limbs)
+    if layout.log_input_scale + math.log2(layout.headroom) + 1.0 > largest:
+        raise _contradiction("its rows do not fit its modulus")
     if not all(math.isfinite(f) and 0.0 <= f <= largest for f in floods):
         raise _contradiction("its flooding is out of bounds")
     if not -1000 <= layout.log_output_step <= 1000:
         raise _contradiction("its output step is out of bounds")
     elements = [element for element, _ in layout.keys]
+    if len(elements) > _MOST_KEYS:
+        raise _contradiction("it asks for too many keys")
     if elements != sorted(set(elements)):
         raise _contradiction("its keys are not in order")
     for element, limbs in layout.keys:
@@ -159,6 +163,20 @@ def _require_sound(plan: Plan, layout: NetworkLayout, parameters: Parameters) ->
         )
         if not possible or not 1 <= limbs <= parameters.limbs:
             raise _contradiction(f"there is no key for element {element} at {limbs} primes")
+
+
+def _require_true_sizes(plan: Plan, layout: NetworkLayout, sizes: NetworkSizes, rows: int) -> None:
+    """Whether a plan's costs say what its messages and keys will take."""
+    true = {
+        "rows_per_request": rows,
+        "request_bytes": sizes.request(1),
+        "response_bytes": sizes.response(1),
+        "full_request_bytes": sizes.request(rows),
+        "full_response_bytes": sizes.response(rows),
+        "evaluation_key_bytes": uploaded_key_bytes(sizes.parameters, layout.keys, layout.sum_limbs),
+    }
+    if any(getattr(plan.costs, name) != value for name, value in true.items()):
+        raise _contradiction("its costs are not those of its requests")
 
 
 def _packing(layout: NetworkLayout, parameters: Parameters) -> NetworkPacking:
@@ -229,9 +247,14 @@ def _dropped(
     if not drop < limbs:
         raise _contradiction("its steps take more primes than there are")
     divisor = math.prod(parameters.primes[limbs - drop : limbs])
-    if scale.numerator.bit_length() > 1 << 16:
+    if max(scale.numerator.bit_length(), scale.denominator.bit_length()) > 1 << 16:
         raise _contradiction("its scales are out of bounds")
     return limbs - drop, scale / divisor
+
+
+def _log2(scale: Fraction) -> float:
+    """Of numbers that no float holds, too."""
+    return math.log2(scale.numerator) - math.log2(scale.denominator)
 
 
 def _contradiction(what: str) -> PolicyError:

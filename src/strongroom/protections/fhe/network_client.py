@@ -43,7 +43,6 @@ class NetworkClient:
     ) -> None:
         self._circuit = circuit
         self._secret = secret
-        self._features = features
         self._key_set = ClientKeySet(secret, circuit.needs)
         layout = circuit.layout
         self._ranges = FeatureRanges(
@@ -60,9 +59,13 @@ class NetworkClient:
         """The keys that the server needs."""
         return self._key_set
 
+    def check(self, rows: NDArray[np.float64]) -> None:
+        """See `protections.interface.ClientSide.check`."""
+        self._ranges.check(rows)
+
     def encode(self, rows: NDArray[np.float64]) -> EncodedRows:
         """See `protections.interface.ClientSide.encode`."""
-        z = self._ranges.normalised(self._features.encode(rows))
+        z = self._ranges.encode(rows)
         step = self._circuit.layout.rows_per_ciphertext
         packing = self._circuit.packing
         ciphertexts = tuple(packing.input_slots(z[block]) for block in wire.blocks(step, len(z)))

@@ -93,7 +93,8 @@ def payload_from_bytes(data: bytes, layout: NetworkLayout) -> NetworkModel:
     steps = []
     for shape, circuits in zip(text.steps, text.circuits, strict=True):
         weights, bias = reader.take(shape), reader.take(shape[:2])
-        steps.append(HiddenStep(weights, bias, tuple(_circuit(reader, c) for c in circuits)))
+        its_circuits = tuple(_circuit(reader, circuit, bias.size) for circuit in circuits)
+        steps.append(HiddenStep(weights, bias, its_circuits))
     width = text.steps[-1][0] * text.steps[-1][1]
     return NetworkModel(
         tuple(steps), reader.take((text.outputs, width)), reader.take((text.outputs,))
@@ -143,16 +144,21 @@ def _circuit_text(circuit: Circuit) -> _CircuitText:
     return _CircuitText(circuit.basis, circuit.interval, (circuit.coefficients.shape,))
 
 
-def _circuit(reader: _Reader, text: _CircuitText) -> Circuit:
+def _circuit(reader: _Reader, text: _CircuitText, units: int) -> Circuit:
     arrays = [reader.take(shape) for shape in text.shapes]
+    circuit: Circuit
     try:
         if text.kind == "tower":
             factors, constants, interval = arrays
-            return SquareTower(factors, constants, interval)
-        (coefficients,) = arrays
-        return Polynomial(coefficients, text.kind, text.interval or (-1.0, 1.0))
+            circuit = SquareTower(factors, constants, interval)
+        else:
+            (coefficients,) = arrays
+            circuit = Polynomial(coefficients, text.kind, text.interval or (-1.0, 1.0))
     except ValueError as error:
         raise _damaged("a circuit's numbers contradict each other") from error
+    if circuit.slots not in (None, units):
+        raise _damaged("a circuit is for another number of units")
+    return circuit
 
 
 def _require_shapes(text: _Text, layout: NetworkLayout) -> None:

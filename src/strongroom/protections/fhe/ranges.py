@@ -9,13 +9,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from strongroom.errors import InputError, InputRangeWarning
-from strongroom.models.feature_columns import listed
+from strongroom.errors import InputRangeWarning
+from strongroom.models.feature_columns import RowRefused, listed
 from strongroom.models.features import Features
 
 FAR_OUTSIDE: Final = 2.0
 """From how many times the sample's range on a caller is warned; sooner, from halfway to where rows
 are refused, if that is near."""
+
+_ROWS_AT_ONCE: Final = 1024
+"""That are looked at, so that the features of a wide model fit into memory."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,35 +38,57 @@ class FeatureRanges:
     features: Features
     names: tuple[str, ...]
 
-    def normalised(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """z = (x - centre) / half_width, shape (n, features).
+    def check(self, rows: NDArray[np.float64]) -> None:
+        """Refuse rows that are out of range and warn of those far out, however many there are.
+
+        Args:
+            rows: checked, shape (n, columns).
 
         Raises:
-            InputError: SR-INPUT-RANGE; messages name places, never values.
+            InputError: as for `encode`.
         Warns:
             InputRangeWarning: rows far from everything that the model was planned on.
         """
+        least = min(FAR_OUTSIDE, (1.0 + self.headroom) / 2.0)
+        far, first = 0, (0, 0)
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            size = np.abs(self.encode(rows[start : start + _ROWS_AT_ONCE], start))
+            places = np.argwhere(size > least)
+            if not far and len(places):
+                first = int(places[0, 0]) + start, int(places[0, 1])
+            far += len(np.unique(places[:, 0]))
+        if far:
+            warnings.warn(
+                f"{far} of {len(rows)} rows lie far outside the sample's range, the first at row "
+                f"{first[0]}, {self._label(first[1])}: the model extrapolates there, and the "
+                "answer may be less precise",
+                InputRangeWarning,
+                stacklevel=2,
+            )
+
+    def encode(self, rows: NDArray[np.float64], first_row: int = 0) -> NDArray[np.float64]:
+        """z = (x - centre) / half_width of the features x of rows, shape (n, features).
+
+        Args:
+            rows: checked, shape (n, columns).
+            first_row: the number of the first one, for messages.
+
+        Raises:
+            InputError: SR-INPUT-RANGE, and those of `Features.encode`; messages name places,
+                never values.
+        """
+        features = self.features.encode(rows, first_row)
         with np.errstate(over="ignore"):
             z = np.asarray((features - self.centre) / self.half_width)
         size = np.abs(z)
         if (size > self.headroom).any():
             row, feature = (int(i) for i in np.argwhere(size > self.headroom)[0])
-            raise InputError(
+            raise RowRefused(
                 "SR-INPUT-RANGE",
-                f"row {row}, {self._label(feature)} is more than {self.headroom:g} half widths "
-                "from the centre of what the model was planned for, and a score could overflow",
+                first_row + row,
+                f", {self._label(feature)} is more than {self.headroom:g} half widths from the "
+                "centre of what the model was planned for, and a score could overflow",
                 "Check the units of the value, or have the model protected with a wider sample",
-            )
-        least = min(FAR_OUTSIDE, (1.0 + self.headroom) / 2.0)
-        if (size > least).any():
-            far = (size > least).any(axis=1)
-            row, feature = (int(i) for i in np.argwhere(size > least)[0])
-            warnings.warn(
-                f"{int(far.sum())} of {len(z)} rows lie far outside the sample's range, the first "
-                f"at row {row}, {self._label(feature)}: the model extrapolates there, and the "
-                "answer may be less precise",
-                InputRangeWarning,
-                stacklevel=2,
             )
         return z
 
