@@ -79,7 +79,7 @@ def _served(trained: TrainedModel, package: strongroom.Package) -> dict[str, Any
         folder = Path(name)
         package.save(folder / "linear.strongroom")
         with (
-            running_server(folder / "linear.strongroom", folder) as server,
+            running_server([folder / "linear.strongroom"], folder) as server,
             strongroom.Client(
                 server.url,
                 model="linear",

@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 import strongroom
 from strongroom.cli import app
 from strongroom.compiler.plan import Plan
+from strongroom.models.trees.options import TreeOptions
 from strongroom.package.file import Package, load
 from strongroom.policy import Policy
 
@@ -133,8 +135,6 @@ def test_protect_replaces_nothing_unasked(
 def test_lambda_zero_is_said_loudly(
     plan: Plan, sample: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import msgspec
-
     open_weights = msgspec.structs.replace(
         plan.guarantee, sanitising_bits=0, weights_from_client="visible"
     )
@@ -152,3 +152,50 @@ def test_damaged_package_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
         line = capsys.readouterr().err
         assert line.startswith("error: [SR-PACKAGE-FILE]")
         assert line.count("\n") == 1
+
+
+def test_the_dials_of_trees_are_passed_on(api: Calls, sample: str, tmp_path: Path) -> None:
+    dials = ["--grid", "padded", "--decoys", "3", "--trees-per-group", "2"]
+    assert app.run(["plan", "trees.json", "--sample", sample, *dials]) == 0
+    output = str(tmp_path / "trees.strongroom")
+    assert app.run(["protect", "trees.json", "--sample", sample, "-o", output, *dials]) == 0
+    expected = TreeOptions(grid="padded", decoys=3, trees_per_group=2)
+    assert [call["trees"] for call in api.arguments] == [expected, expected]
+
+
+def test_members_come_from_files_with_their_labels(api: Calls, sample: str, tmp_path: Path) -> None:
+    for name, label in (("members", "ill"), ("nonmembers", "well")):
+        (tmp_path / f"{name}.csv").write_text(f"age,answer,weight\n40,{label},70\n")
+    assert (
+        app.run(
+            [
+                *("protect", "m.onnx", "--sample", sample, "-o", str(tmp_path / "m.strongroom")),
+                *("--members", str(tmp_path / "members.csv")),
+                *("--nonmembers", str(tmp_path / "nonmembers.csv"), "--label-column", "answer"),
+            ]
+        )
+        == 0
+    )
+    (call,) = api.arguments
+    assert call["members"].names == call["nonmembers"].names == ("age", "weight")
+    assert (call["member_labels"], call["nonmember_labels"]) == (["ill"], ["well"])
+
+
+def test_the_candidates_are_shown_with_the_chosen_one_first(
+    plan: Plan, sample: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    costs = msgspec.structs.replace(plan.costs, server_milliseconds=7.25, precision_bits=19.0)
+    other = msgspec.structs.replace(plan, parameters="linear-other", costs=costs)
+    monkeypatch.setattr(strongroom, "plans", lambda *_, **__: [plan, other])
+    assert app.run(["plan", "m.onnx", "--sample", sample, "--objective", "bytes"]) == 0
+    shown = capsys.readouterr().out
+    assert "Candidates, the best for bytes first (2 of 2)" in shown
+    (chosen,) = [line for line in shown.splitlines() if line.startswith(" chosen")]
+    assert "linear-test" in chosen
+    (second,) = [line for line in shown.splitlines() if "linear-other" in line]
+    assert "7.25 ms" in second
+    assert "19 bits" in second
+    assert app.run(["plan", "m.onnx", "--sample", sample, "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)["candidates"]
+    assert [one["parameters"] for one in listed] == ["linear-test", "linear-other"]
+    assert listed[1]["costs"]["server_milliseconds"] == 7.25

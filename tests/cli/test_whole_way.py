@@ -74,7 +74,7 @@ def package(folder: Path, model: Pipeline) -> Path:
 def server(folder: Path, package: Path) -> Iterator[RunningServer]:
     home = folder / "server"
     home.mkdir()
-    with running_server(package, home) as running:
+    with running_server([package], home) as running:
         yield running
 
 

@@ -15,12 +15,15 @@ from skl2onnx.common.data_types import DoubleTensorType
 from sklearn.datasets import load_wine
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from xgboost import XGBClassifier
 
 from strongroom.compiler.affine import fold_affine
 from strongroom.errors import ModelError
 from strongroom.models.load import import_model
+from strongroom.models.trees.options import TreeOptions
 
 X, Y = load_wine(return_X_y=True)
 
@@ -102,10 +105,11 @@ def test_a_skops_file_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("model.txt", "neither an .onnx nor a .skops"),
-        ("model", "neither"),
+        ("model.h5", "no kind of model file"),
+        ("model", "skops.io.dump as .skops"),
         ("missing.onnx", "no file"),
         ("missing.skops", "no file"),
+        ("missing.json", "can't be read"),
     ],
 )
 def test_other_paths_are_refused(name: str, words: str, tmp_path: Path) -> None:
@@ -121,5 +125,22 @@ def test_other_objects_are_refused(model: Any) -> None:
     assert "scikit-learn" in str(error)
 
 
-def test_a_model_that_is_not_linear_is_refused_by_name() -> None:
-    assert "RandomForestClassifier" in str(refusal(RandomForestClassifier(2).fit(X, Y)))
+def test_a_model_that_cannot_run_is_refused_by_name() -> None:
+    assert "KNeighborsClassifier" in str(refusal(KNeighborsClassifier(2).fit(X, Y)))
+
+
+def test_a_skops_file_of_another_framework_says_how_to_save_it(tmp_path: Path) -> None:
+    path = tmp_path / "model.skops"
+    skops.io.dump(XGBClassifier(n_estimators=1, max_depth=1).fit(X, Y), path)
+    assert "with their save_model" in str(refusal(path))
+
+
+def test_the_dials_reach_trees_in_a_pipeline_in_a_file(tmp_path: Path) -> None:
+    model = make_pipeline(StandardScaler(), RandomForestClassifier(2, max_depth=2)).fit(X, Y)
+    skops.io.dump(model, tmp_path / "model.skops")
+    usual, hidden = (
+        import_model(tmp_path / "model.skops", trees=trees)
+        for trees in (None, TreeOptions(grid="hidden"))
+    )
+    assert "cut points" in " ".join(usual.features.sentences(usual.input.column_labels()))
+    assert "cut points" not in " ".join(hidden.features.sentences(hidden.input.column_labels()))

@@ -122,7 +122,8 @@ def setting(field: str, value: int, node: int = 0) -> Callable[[Any], None]:
 
 def outputs_are(text: str) -> Callable[[Schema, Files], None]:
     def forge(schema: Schema, files: Files) -> None:
-        entries(schema, "Tree")[0]["__reduce__"]["args"]["content"][2]["content"] = text
+        outputs = entries(schema, "Tree")[0]["__reduce__"]["args"]["content"][2]
+        outputs.update(content=text, __id__=1)
 
     return forge
 
@@ -135,7 +136,7 @@ def called_instead_of_read(schema: Schema, files: Files) -> None:
 
 
 def under_another_name(schema: Schema, files: Files) -> None:
-    entries(schema, "Tree")[0]["__class__"] = "list"
+    entries(schema, "Tree")[0].update(__class__="dtype", __module__="numpy")
 
 
 def another_number_under_its_identity(schema: Schema, files: Files) -> None:

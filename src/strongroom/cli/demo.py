@@ -57,7 +57,7 @@ def demo_command(
         )
         package.save(folder / "breast-cancer.strongroom")
         say("starting the server as its own process, with TLS on loopback")
-        with running_server(folder / "breast-cancer.strongroom", folder) as server:
+        with running_server([folder / "breast-cancer.strongroom"], folder) as server:
             say(f"asking {server.url} about {len(trained.held_out_rows)} held-out rows")
             result = _ask(trained, package, server, folder)
     write_output(output, demo_report.report(result), overwrite=True)

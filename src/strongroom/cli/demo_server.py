@@ -6,7 +6,7 @@ import datetime
 import ipaddress
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +40,10 @@ class RunningServer:
 
 
 @contextmanager
-def running_server(package: Path, folder: Path, *, workers: int = 1) -> Iterator[RunningServer]:
-    """Serve a package from a process of its own until the context ends.
+def running_server(
+    packages: Sequence[Path], folder: Path, *, workers: int = 1
+) -> Iterator[RunningServer]:
+    """Serve packages from a process of its own until the context ends.
 
     Raises:
         ServerError: SR-SERVER-CONFIG if the process ends instead of serving.
@@ -50,8 +52,9 @@ def running_server(package: Path, folder: Path, *, workers: int = 1) -> Iterator
     write_certificate(certificate, key)
     token = create_token(folder / "tokens.json", "demo")
     log = folder / "server.log"
-    command = [sys.executable, "-m", "strongroom.cli", "serve", str(package)]
+    command = [sys.executable, "-m", "strongroom.cli", "serve", *map(str, packages)]
     command += ["--tokens", str(folder / "tokens.json"), "--port", "0", "--workers", str(workers)]
+    command += ["--key-folder", str(folder / "keys")]
     command += ["--tls-cert", str(certificate), "--tls-key", str(key)]
     with log.open("wb") as errors:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)

@@ -40,7 +40,7 @@ from strongroom.compiler.network_noise import (
 )
 from strongroom.compiler.network_packing import NetworkPacking, shapes
 from strongroom.compiler.plan import CircuitLayout, NetworkLayout, Plan, StepLayout
-from strongroom.compiler.preprocessing import network_range
+from strongroom.compiler.preprocessing import comparison_range, network_range
 from strongroom.engine import Parameters, catalogued, satisfying
 from strongroom.engine.slot_functions import slot_function_drops
 from strongroom.engine.square_tower_plans import SquareTowerPlan
@@ -98,9 +98,19 @@ def plan_network(
             parameters in the catalogue hold those that do.
     """
     features = graph.features.encode(_drawn(sample))
-    centre, half_width = network_range(features)
+    first = layered.layers[0]
+    compared = all(function.name == "Step" for function in first.functions)
+    if compared:
+        weights = first.weights.reshape(first.units, -1)
+        centre, half_width = comparison_range(features, weights, first.bias.reshape(-1))
+    else:
+        centre, half_width = network_range(features)
     z = (features - centre) / half_width
     arguments = layered.arguments(features)
+    if compared:
+        # All that a row can be.
+        ends = first.affine(np.stack([centre - half_width, centre + half_width]))
+        arguments[0] = np.vstack([arguments[0], ends])
     best_agreement, enough = 0.0, False
     for fits in _by_levels(candidate_fits(layered, arguments, _GUARD)):
         model = network_model(layered, fits, centre, half_width)
@@ -119,6 +129,7 @@ def plan_network(
             arguments[-1],
             error,
             policy,
+            compared,
         )
         found = search.choices()
         if found:
@@ -178,6 +189,7 @@ class _Search:
         arguments: the largest of each step's first circuit, on the sample.
         scores: the plain model's on the sample.
         error: of the circuits, in scores.
+        clipped: whether a row's features are taken for the end of the range that they lie beyond.
     """
 
     graph: Graph
@@ -189,6 +201,7 @@ class _Search:
     scores: Array
     error: float
     policy: Policy
+    clipped: bool
 
     def choices(self) -> list[NetworkChoice]:
         """All that meet the policy, best first."""
@@ -310,6 +323,7 @@ class _Search:
             centre=tuple(map(float, self.centre)),
             half_width=tuple(map(float, self.half_width)),
             headroom=min(self.policy.headroom, HEADROOM),
+            clipped=self.clipped,
             steps=self._steps(packing, levels),
             input_limbs=levels.input_limbs,
             log_input_scale=levels.log_input_scale,

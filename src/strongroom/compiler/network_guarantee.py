@@ -54,6 +54,7 @@ def network_guarantee(
             f"that the model has {steps} hidden step{'s' * (steps > 1)}, with numbers of inputs, "
             "units and blocks, and the degrees of their polynomials",
             *features.sentences(names),
+            *(("that features beyond their ranges count as the range's end",) * layout.clipped),
             "column names, and ranges of the sample's features to about a quarter",
             "labels and link of the output",
             "orders of magnitude of noise and scores (powers of two)",

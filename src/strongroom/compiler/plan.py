@@ -113,7 +113,8 @@ class NetworkLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
         rows_per_ciphertext: rows that one ciphertext holds, a power of two.
         blocks_per_request: ciphertexts that a request holds, at most.
         centre, half_width: a feature x is encoded as (x - centre) / half_width.
-        headroom: largest of these that is accepted.
+        headroom: largest of these that is accepted, unless they are clipped.
+        clipped: whether features beyond -1 and 1 become -1 and 1: those that are only compared.
         steps: the hidden steps.
         input_limbs: number of primes of a request's ciphertexts.
         log_input_scale: of the features.
@@ -135,6 +136,7 @@ class NetworkLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
     centre: tuple[float, ...]
     half_width: tuple[float, ...]
     headroom: float
+    clipped: bool
     steps: tuple[StepLayout, ...]
     input_limbs: Count
     log_input_scale: Annotated[int, msgspec.Meta(ge=1, le=512)]

@@ -53,3 +53,22 @@ def network_range(
         half_width = np.where(covered, widest, half_width)
     bits = ((features == 0.0) | (features == 1.0)).all(axis=0)
     return np.where(bits, 0.0, centre), np.where(bits, 1.0, half_width)
+
+
+def comparison_range(
+    features: NDArray[np.float64], weights: NDArray[np.float64], bias: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The same for numbers that are compared with hidden cut points: all of these lie inside, so
+    that what lies outside can be taken for the range's end.
+
+    Args:
+        features: shape (n, features), finite.
+        weights, bias: a unit takes weight * x + bias of one feature, shapes (units, features) and
+            (units,).
+    """
+    compared = np.abs(weights).argmax(axis=1)
+    cut_points = -bias / weights[np.arange(len(weights)), compared]
+    low, high = features.min(axis=0), features.max(axis=0)
+    np.minimum.at(low, compared, cut_points)
+    np.maximum.at(high, compared, cut_points)
+    return common_range(np.stack([low, high]))

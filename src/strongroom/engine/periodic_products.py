@@ -6,9 +6,9 @@ and afterwards entry u mod m of the product (m the number of rows, a power of tw
 rotation k holds in slot u the matrix' entry of row u mod m and column (u + k) mod p, so with
 diagonals 0 to w - 1 the slots of a row, which lie m apart, cover windows of w columns each; where
 they overlap, all but one entry are zero. The sum over slots that lie m apart ends it. For a vector
-that a client lays out, p is free, and chosen so that the windows overlap as little as they can:
-w is about m n / S. Halevi, Shoup (CRYPTO 2018) and Juvekar, Vaikuntanathan, Chandrakasan ("Gazelle",
-USENIX Security 2018, section 4.2) have the two ends of this, all diagonals and fewest.
+that a client lays out, p is free, and chosen so that the windows overlap as little as they can: w
+is about m n / S. Halevi, Shoup (CRYPTO 2018) and Juvekar, Vaikuntanathan, Chandrakasan (USENIX
+Security 2018, "Gazelle", section 4.2) have the two ends of this, all diagonals and fewest.
 
 The sum need not run over all slots: over a `span` of them, repeated S / span times, there are more
 diagonals and fewer rotations after them.
@@ -92,7 +92,8 @@ class PeriodicLayout:
             raise ValueError("a span has room for all rows and columns, and a block for a span")
         if self.period < self.slot_columns:
             raise ValueError("a period has room for all columns")
-        if self.halved and (self.paired or self.period % 2 or self.columns != self.period):
+        even = self.period % 2 == 0 and self.span % self.period == 0
+        if self.halved and (self.paired or not even or self.columns != self.period):
             raise ValueError("a vector that is halved has an even period, filled, and no pairs")
 
     @classmethod

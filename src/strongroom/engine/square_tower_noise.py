@@ -69,9 +69,10 @@ def square_tower(
 
 
 def square_tower_deviations(x: NoiseEstimate, plan: SquareTowerPlan) -> Array:
-    """Deviations of coefficients, in integers, that noise in each slot's tower would have if it were
-    in all slots: shape (slots,), or (1,) where slots have the same. Each at its worst argument;
-    rounding of coefficients is left out.
+    """Deviations of coefficients, in integers, if the noise of each slot's tower were in all slots.
+
+    Shape (slots,), or (1,) where slots have the same. Each at its worst argument; the rounding of
+    coefficients is left out.
 
     Args and Raises: as for `square_tower`.
     """

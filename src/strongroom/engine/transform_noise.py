@@ -90,7 +90,7 @@ def transform(
 def uniform_transform(
     x: NoiseEstimate, diagonal: NoiseEstimate, plan: StepPlan, count: int
 ) -> NoiseEstimate:
-    """The same for `count` plaintext diagonals that are all alike and without noise, in the order of
+    """The same for `count` plaintext diagonals that are alike and without noise, in the order of
     their rotations; much quicker where they are many."""
     turned = switched(x)
     in_place = product(x, truncate(diagonal, x.limbs))

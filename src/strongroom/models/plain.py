@@ -44,9 +44,6 @@ def plain_predictions(
         with evaluating(model), extra("torch").no_grad():
             made = model(tensor_of(model, rows)).detach().cpu().numpy()
         return _read([made], graph, len(rows))
-    predicted = plain_tree_predictions(model, graph, rows)
-    if predicted is not None:
-        return predicted
     trees = _tree_predictions(model, graph, rows)
     if trees is not None:
         return trees

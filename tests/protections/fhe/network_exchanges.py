@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+import pytest
 from exchanges import changed
 from numpy.typing import NDArray
 from small_networks import Network, choice_of, kind, policy_of
@@ -14,9 +15,11 @@ from strongroom import protections
 from strongroom.compiler.network import NetworkChoice
 from strongroom.compiler.network_model import NetworkModel
 from strongroom.compiler.plan import NetworkLayout, Plan
+from strongroom.engine import Ciphertext, PublicKey, SecretKey
 from strongroom.keys.local_sets import LocalKeySets
 from strongroom.keys.store import KeyStore
 from strongroom.policy import Policy
+from strongroom.protections.fhe import network_server
 from strongroom.protections.fhe.client_side import PendingRequest
 from strongroom.protections.fhe.network_circuit import NetworkCircuit
 from strongroom.protections.fhe.network_client import NetworkClient
@@ -69,6 +72,11 @@ class NetworkExchange:
         assert isinstance(self.plan.layout, NetworkLayout)
         return self.plan.layout
 
+    @property
+    def secret(self) -> SecretKey:
+        """The client's key, which an attacking client has too."""
+        return self.client._secret
+
     def request(self, rows: Table) -> PendingRequest:
         """One encrypted request."""
         return self.client.encrypt(self.client.encode(rows))
@@ -95,6 +103,23 @@ class NetworkExchange:
 def exchange_of(name: str, vectors: int = 1) -> NetworkExchange:
     """An exchange of one of the small networks with so many rows a ciphertext."""
     return NetworkExchange.over(kind(name), choice_of(name, vectors), policy_of(name))
+
+
+def unsanitised(exchange: NetworkExchange, request: bytes) -> list[Ciphertext]:
+    """The sums of a request as they come to be sanitised, which nobody but a server sees."""
+    seen: list[Ciphertext] = []
+    genuine = network_server.sanitise
+
+    def sanitise(
+        result: Ciphertext, key: PublicKey, positions: NDArray[np.uint32], log_sigma: float
+    ) -> Ciphertext:
+        seen.append(result)
+        return genuine(result, key, positions, log_sigma)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(network_server, "sanitise", sanitise)
+        exchange.answer(request)
+    return seen
 
 
 def with_blocks(exchange: NetworkExchange, blocks: int) -> Plan:

@@ -229,11 +229,7 @@ def ciphertext_of(
     encode = engine.encode_coefficients if coefficients else engine.encode_slots
     values = np.zeros(circuit.parameters.ring_degree // (1 if coefficients else 2))
     plaintext = encode(circuit.parameters, values, circuit.input_scale * int(scale), limbs)
-    return secret_of(exchange).encrypt(plaintext)
-
-
-def secret_of(exchange: NetworkExchange) -> engine.SecretKey:
-    return exchange.client._secret
+    return exchange.secret.encrypt(plaintext)
 
 
 @pytest.mark.parametrize(

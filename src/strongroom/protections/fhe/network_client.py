@@ -46,7 +46,12 @@ class NetworkClient:
         self._key_set = ClientKeySet(secret, circuit.needs)
         layout = circuit.layout
         self._ranges = FeatureRanges(
-            np.array(layout.centre), np.array(layout.half_width), layout.headroom, features, names
+            np.array(layout.centre),
+            np.array(layout.half_width),
+            layout.headroom,
+            features,
+            names,
+            layout.clipped,
         )
 
     @property

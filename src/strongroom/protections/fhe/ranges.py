@@ -30,6 +30,7 @@ class FeatureRanges:
         headroom: largest |(x - centre) / half_width| that is accepted.
         features: that make the numbers; for naming what is out of range.
         names: how messages name the table's columns.
+        clipped: whether what lies beyond the range becomes its end, and nothing is refused.
     """
 
     centre: NDArray[np.float64]
@@ -37,6 +38,7 @@ class FeatureRanges:
     headroom: float
     features: Features
     names: tuple[str, ...]
+    clipped: bool = False
 
     def check(self, rows: NDArray[np.float64]) -> None:
         """Refuse rows that are out of range and warn of those far out, however many there are.
@@ -80,6 +82,8 @@ class FeatureRanges:
         features = self.features.encode(rows, first_row)
         with np.errstate(over="ignore"):
             z = np.asarray((features - self.centre) / self.half_width)
+        if self.clipped:
+            return np.clip(z, -1.0, 1.0)
         size = np.abs(z)
         if (size > self.headroom).any():
             row, feature = (int(i) for i in np.argwhere(size > self.headroom)[0])
