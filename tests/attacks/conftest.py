@@ -1,8 +1,10 @@
-"""Makes the modules beside the attacks importable."""
+"""Makes the modules beside the attacks importable, and the small networks and their exchanges."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+TESTS = Path(__file__).parents[1]
+
+sys.path[:0] = [str(TESTS / "attacks"), str(TESTS / "protections" / "fhe"), str(TESTS / "compiler")]

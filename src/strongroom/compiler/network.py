@@ -112,28 +112,32 @@ def plan_network(
         ends = first.affine(np.stack([centre - half_width, centre + half_width]))
         arguments[0] = np.vstack([arguments[0], ends])
     best_agreement, enough = 0.0, False
-    for fits in _by_levels(candidate_fits(layered, arguments, _GUARD)):
-        model = network_model(layered, fits, centre, half_width)
-        agreement, error = judge(graph.output, model.scores(z), arguments[-1])
-        best_agreement = max(best_agreement, agreement)
-        if agreement < policy.minimum_agreement:
-            continue
-        enough = True
-        search = _Search(
-            graph,
-            model,
-            Sensitivity.of(model, z[:_SENSITIVITY_ROWS]),
-            _largest_arguments(model, z),
-            centre,
-            half_width,
-            arguments[-1],
-            error,
-            policy,
-            compared,
-        )
-        found = search.choices()
-        if found:
-            return found
+    for equals in _by_cost(candidate_fits(layered, arguments, _GUARD)):
+        judged: list[tuple[float, float, NetworkModel]] = []
+        for fits in equals:
+            model = network_model(layered, fits, centre, half_width)
+            agreement, error = judge(graph.output, model.scores(z), arguments[-1])
+            judged.append((agreement, error, model))
+        for agreement, error, model in sorted(judged, key=lambda found: (-found[0], found[1])):
+            best_agreement = max(best_agreement, agreement)
+            if agreement < policy.minimum_agreement:
+                continue
+            enough = True
+            search = _Search(
+                graph,
+                model,
+                Sensitivity.of(model, z[:_SENSITIVITY_ROWS]),
+                _largest_arguments(model, z),
+                centre,
+                half_width,
+                arguments[-1],
+                error,
+                policy,
+                compared,
+            )
+            found = search.choices()
+            if found:
+                return found
     if enough:
         raise PolicyError(
             "SR-POLICY-PRECISION",
@@ -165,19 +169,17 @@ def _largest_arguments(model: NetworkModel, z: Array) -> tuple[float, ...]:
     return tuple(largest)
 
 
-def _by_levels(
+def _by_cost(
     candidates: Sequence[Sequence[ActivationFit]],
-) -> Iterator[tuple[ActivationFit, ...]]:
-    """Combinations of fits, by their levels, then products, then errors."""
-    combinations = itertools.islice(itertools.product(*candidates), 1 << 12)
-    yield from sorted(
-        combinations,
-        key=lambda fits: (
-            sum(fit.levels for fit in fits),
-            sum(fit.products for fit in fits),
-            max((fit.error for fit in fits), default=0.0),
-        ),
-    )
+) -> Iterator[list[tuple[ActivationFit, ...]]]:
+    """Combinations of fits, those that cost alike together, by their levels, then products."""
+
+    def cost(fits: tuple[ActivationFit, ...]) -> tuple[int, int]:
+        return sum(fit.levels for fit in fits), sum(fit.products for fit in fits)
+
+    combinations = sorted(itertools.islice(itertools.product(*candidates), 1 << 12), key=cost)
+    for _, equals in itertools.groupby(combinations, key=cost):
+        yield list(equals)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

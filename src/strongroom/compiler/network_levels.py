@@ -29,8 +29,8 @@ MOST_SLACK = 3
 """A request may have a scale by so many bits below the others: fresh noise is less than that of a
 division. Where the first rescaling drops little, weights gain what the request loses."""
 
-MOST_SUM_BITS = 40
-"""More would only take room from the modulus."""
+SPARE_SUM_BITS = 8
+"""The final weights are encoded at so many bits more than they need, if there is room."""
 
 SCALE_TOLERANCE = 1.0
 """Scales may be by so many bits below 2^t: primes are not exactly as long as their names say."""
@@ -141,7 +141,7 @@ def walk(
     for left in range(1, limbs + 1):
         room = parameters.log_prefix(left) - log_scale - magnitudes.log_bound - SPARE_BITS
         if room >= magnitudes.log_sum_scale:
-            log_sum = min(math.floor(room), MOST_SUM_BITS)
+            log_sum = min(math.floor(room), magnitudes.log_sum_scale + SPARE_SUM_BITS)
             return NetworkLevels(input_limbs, target - slack, tuple(steps), left, log_sum, left)
     return None
 

@@ -50,10 +50,10 @@ _GIANT_COST: Final = 2.0
 """A giant step in baby steps, for choosing between them: it takes `PLAIN_GIANT_COST` of their time,
 but all giant steps share one key, and every baby step has its own."""
 
-_FOLD_COST: Final = 3.0
+_FOLD_COST: Final = 2.6
 """A rotation after the diagonals, in baby steps: nothing of it is shared."""
 
-_DIAGONAL_COST: Final = 0.15
+_DIAGONAL_COST: Final = 0.28
 """A diagonal, in baby steps."""
 
 _LAYOUTS: Final = 5

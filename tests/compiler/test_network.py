@@ -1,0 +1,238 @@
+"""The planner of networks: what it chooses, what it keeps, and what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import msgspec
+import numpy as np
+import pytest
+from small_networks import (
+    EASY,
+    KINDS,
+    RELU,
+    SQUARE,
+    choices_of,
+    dense_network,
+    kind,
+    layout_of,
+    network,
+    scores_layer,
+    square_network,
+    tree_like,
+)
+
+from strongroom.canonical import canonical_json
+from strongroom.compiler.layers import Layer
+from strongroom.compiler.network import HEADROOM, PLANNING_ROWS, NetworkChoice
+from strongroom.compiler.noise import log_distance
+from strongroom.compiler.plan import Plan
+from strongroom.engine import CATALOGUE, catalogued
+from strongroom.errors import PolicyError
+from strongroom.models.activations import IDENTITY
+from strongroom.policy import Policy
+from strongroom.protections.fhe.checks import check_plan
+
+
+def with_policy(**fields: object) -> Policy:
+    return msgspec.structs.replace(EASY, **fields)
+
+
+# What is chosen
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_plan_keeps_its_policy_and_passes_a_clients_checks(name: str) -> None:
+    choices = choices_of(name)
+    assert choices
+    for choice in choices:
+        costs, guarantee = choice.plan.costs, choice.plan.guarantee
+        assert costs.precision_bits >= EASY.precision_bits
+        assert costs.score_error > 0.0
+        assert guarantee.weights_from_client == "hidden"
+        assert guarantee.sanitising_bits == EASY.sanitising_bits
+        check_plan(choice.plan, EASY)
+
+
+def test_plans_differ_in_parameters_or_rows() -> None:
+    for name in KINDS:
+        found = [(c.plan.parameters, layout_of(c).rows_per_ciphertext) for c in choices_of(name)]
+        assert len(found) == len(set(found))
+
+
+def rows_of(choice: NetworkChoice) -> int:
+    return layout_of(choice).rows_per_ciphertext
+
+
+def by_objective(objective: str) -> list[NetworkChoice]:
+    return square_network().choices(with_policy(objective=objective))
+
+
+def test_for_latency_the_first_plan_is_nearly_the_quickest_for_one_row() -> None:
+    first, *others = by_objective("latency")
+    least = min(choice.plan.costs.server_milliseconds for choice in others)
+    assert first.plan.costs.server_milliseconds <= 1.1 * least
+
+
+def test_for_throughput_the_first_plan_is_the_quickest_a_row() -> None:
+    first, *others = by_objective("throughput")
+
+    def each(choice: NetworkChoice) -> float:
+        return choice.plan.costs.server_milliseconds / rows_of(choice)
+
+    assert each(first) <= min(map(each, others))
+    assert rows_of(first) > rows_of(by_objective("latency")[0])
+
+
+def test_for_bytes_the_first_plan_sends_least() -> None:
+    first, *others = by_objective("bytes")
+
+    def travels(choice: NetworkChoice) -> float:
+        costs = choice.plan.costs
+        return costs.request_bytes + costs.response_bytes + costs.evaluation_key_bytes / 1000.0
+
+    assert travels(first) <= min(map(travels, others))
+
+
+def test_planning_twice_gives_the_same_plans() -> None:
+    again = tuple(dense_network((12, 7), SQUARE).choices(EASY))
+    assert [c.plan for c in again] == [c.plan for c in choices_of("two layers of squares")]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_plans_are_read_as_they_were_written(name: str) -> None:
+    plan = choices_of(name)[0].plan
+    assert msgspec.json.decode(canonical_json(plan), type=Plan) == plan
+
+
+# What is kept
+
+
+@pytest.mark.parametrize("bits", [10, 18])
+def test_the_precision_that_is_asked_for_is_planned(bits: int) -> None:
+    tree = tree_like(depth=2)
+    for choice in tree.choices(with_policy(precision_bits=bits)):
+        largest = float(np.abs(tree.scores(tree.sample)).max())
+        assert choice.plan.costs.precision_bits >= bits
+        assert choice.plan.costs.score_error <= largest * 2.0**-bits
+
+
+def test_more_sanitising_floods_more() -> None:
+    weak, strong = (
+        square_network().choices(with_policy(sanitising_bits=bits))[0] for bits in (20, 40)
+    )
+    hidden = [
+        layout_of(choice).flooding_log_sigma - layout_of(choice).log_noise
+        for choice in (weak, strong)
+    ]
+    assert hidden[1] - hidden[0] == pytest.approx(20.0, abs=3.0)
+    assert strong.plan.guarantee.log_distance_after_budget == pytest.approx(
+        log_distance(40, EASY.query_budget)
+    )
+
+
+def test_without_sanitising_the_statement_says_that_weights_are_visible() -> None:
+    choice = square_network().choices(with_policy(sanitising_bits=0))[0]
+    guarantee = choice.plan.guarantee
+    assert guarantee.weights_from_client == "visible"
+    assert guarantee.log_distance_after_budget == 0.0
+    check_plan(choice.plan, with_policy(sanitising_bits=0))
+
+
+def test_a_policy_against_quantum_computers_gets_such_parameters_only() -> None:
+    choices = square_network().choices(with_policy(security="quantum-128"))
+    assert choices
+    for choice in choices:
+        assert CATALOGUE[choice.plan.parameters].security == "quantum-128"
+        assert choice.plan.guarantee.security == "quantum-128"
+
+
+def test_scores_of_twice_the_samples_size_have_room() -> None:
+    for name in KINDS:
+        small = kind(name)
+        largest = float(np.abs(small.scores(small.sample)).max())
+        for choice in choices_of(name):
+            assert largest < 2.0 ** layout_of(choice).log_bound / 2.0 + 1e-9
+
+
+def test_bits_stay_as_they_are_and_samples_lie_inside_their_range() -> None:
+    tree = layout_of(choices_of("tree")[0])
+    assert set(tree.centre) == {0.0}
+    assert set(tree.half_width) == {1.0}
+    for name in KINDS:
+        layout = layout_of(choices_of(name)[0])
+        z = (kind(name).sample - np.array(layout.centre)) / np.array(layout.half_width)
+        assert np.abs(z).max() <= 1.0
+        assert 1.0 <= layout.headroom <= HEADROOM
+
+
+def test_a_policy_may_ask_for_less_headroom() -> None:
+    choice = square_network().choices(with_policy(headroom=1.25))[0]
+    assert layout_of(choice).headroom == 1.25
+
+
+def test_keys_are_few_and_known_to_the_ring() -> None:
+    for name in KINDS:
+        choice = choices_of(name)[0]
+        keys = layout_of(choice).keys
+        parameters = catalogued(choice.plan.parameters)
+        assert list(keys) == sorted(set(keys))
+        assert 1 <= len(keys) <= 64
+        assert all(1 <= limbs <= layout_of(choice).input_limbs for _, limbs in keys)
+        assert all(0 <= element < 2 * parameters.ring_degree for element, _ in keys)
+
+
+def test_large_samples_are_planned_on_some_of_their_rows() -> None:
+    small = square_network()
+    sample = np.tile(small.sample, (PLANNING_ROWS // len(small.sample) + 2, 1))
+    assert len(sample) > PLANNING_ROWS
+    many = dataclasses.replace(small, sample=sample)
+    first, again = (choices[0].plan for choices in (many.choices(EASY), many.choices(EASY)))
+    assert first == again
+
+
+def test_a_model_that_always_says_nothing_can_be_planned() -> None:
+    sample = np.random.default_rng(0).uniform(-1.0, 1.0, (50, 3))
+    nothing = network(
+        [
+            Layer.uniform(np.ones((2, 3)), np.zeros(2), SQUARE),
+            Layer.uniform(np.zeros((1, 2)), np.zeros(1), IDENTITY),
+        ],
+        sample,
+    )
+    assert nothing.choices(EASY)
+
+
+def test_columns_of_any_magnitude_are_planned() -> None:
+    generator = np.random.default_rng(1)
+    scales = 10.0 ** generator.uniform(-4, 6, 6)
+    hidden = Layer.uniform(
+        generator.normal(size=(5, 6)) / scales, 0.1 * generator.normal(size=5), SQUARE
+    )
+    small = network(
+        [hidden, scores_layer(generator, 5, 1)], generator.uniform(-1, 1, (200, 6)) * scales
+    )
+    choice = small.choices(EASY)[0]
+    layout = layout_of(choice)
+    z = (small.sample - np.array(layout.centre)) / np.array(layout.half_width)
+    assert np.allclose(choice.model.scores(z), small.scores(small.sample))
+
+
+# What is refused
+
+
+def test_a_precision_that_no_parameters_hold_is_refused() -> None:
+    with pytest.raises(PolicyError) as caught:
+        tree_like().choices(with_policy(precision_bits=40, sanitising_bits=64, decryption_bits=64))
+    assert caught.value.code == "SR-POLICY-PRECISION"
+
+
+def test_circuits_that_do_not_agree_well_enough_are_refused() -> None:
+    with pytest.raises(PolicyError, match=r"agree with the model on \d+\.\d+% of the") as caught:
+        dense_network((12, 12), RELU).choices(with_policy(minimum_agreement=1.0))
+    assert caught.value.code == "SR-POLICY-PARITY"
+
+
+def test_exact_circuits_meet_any_agreement() -> None:
+    for small in (square_network(), tree_like()):
+        assert small.choices(with_policy(minimum_agreement=1.0))
