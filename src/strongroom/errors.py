@@ -37,6 +37,7 @@ CODES: Final[dict[str, str]] = {
     "SR-PARAMETERS-INSECURE": "the parameters are below the security floor",
     "SR-PARAMETERS-UNKNOWN": "the parameters are not in this version's catalogue",
     "SR-PLAN-INVALID": "a plan contradicts itself or is out of bounds",
+    "SR-PLAN-KEYS": "a served plan asks for more evaluation keys than the policy allows",
     "SR-PLAN-FLOODING": "a served plan floods less than the policy demands",
     "SR-PLAN-GUARANTEE": "a served guarantee statement is weaker than the policy demands",
     # packages

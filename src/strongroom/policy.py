@@ -37,6 +37,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             the error of scores.
         objective: what a plan is chosen for where there is a choice: the time of one row, the time
             of many, or what travels.
+        key_bytes: most bytes of evaluation keys that a client uploads for a model, once.
         headroom: how many times the sample's range an input may reach before it is refused.
     """
 
@@ -48,6 +49,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     query_budget: int = 1_048_576
     precision_bits: int = 14
     objective: Objective = "latency"
+    key_bytes: int = 1 << 30
     headroom: float = 8.0
 
     def __post_init__(self) -> None:
@@ -70,6 +72,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "decryption_queries": (1, 2**40),
             "query_budget": (1, 2**40),
             "precision_bits": (1, 40),
+            "key_bytes": (0, 2**40),
             "headroom": (1.0, 1024.0),
         }
         for field, (low, high) in bounds.items():

@@ -162,7 +162,9 @@ def test_encrypted_sums_are_numpys(world: World, layout: SumLayout) -> None:
         assert result.scale == vector.scale * SCALE
         result = add_at(result, positions, layout.offsets(bias[rows]))
         for answer in (result, sanitise(result, key, positions, 20.0)):
-            found = layout.sums(world.secret.decrypt(answer, positions, log_sigma=0.0, step=2.0**-40))
+            found = layout.sums(
+                world.secret.decrypt(answer, positions, log_sigma=0.0, step=2.0**-40)
+            )
             assert np.abs(found - expected[:, rows]).max() < 2.0**-22
 
 

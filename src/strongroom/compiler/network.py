@@ -53,10 +53,10 @@ Array = NDArray[np.float64]
 PLANNING_ROWS = 1000
 """Of a larger sample, this many rows are drawn for planning."""
 
-HEADROOM = 2.0
+HEADROOM = 1.1
 """How many times the sample's range a row may reach at most: beyond it, polynomials say nothing."""
 
-_GUARD = 0.1
+_GUARD = 0.2
 """How far circuits reach beyond the arguments seen, on either side, as a share of their range."""
 
 _SCORE_ROOM = 2.0
@@ -66,6 +66,8 @@ _HIGHEST_TARGET, _LOWEST_TARGET = 80, 34
 _TARGETS_TRIED = 3
 _MOST_VECTORS = 64
 _SENSITIVITY_ROWS = 100
+_REACH = 1.25
+"""How many times as far out as the rows of the sample a row as a whole may lie."""
 _NEARLY = 1.05
 """How much slower a plan may be that holds more rows."""
 
@@ -111,6 +113,14 @@ def plan_network(
         # All that a row can be.
         ends = first.affine(np.stack([centre - half_width, centre + half_width]))
         arguments[0] = np.vstack([arguments[0], ends])
+    if compared or ((features == 0.0) | (features == 1.0)).all():
+        # All that these features can be is accepted.
+        headroom, reach, pushed = 1.0, math.sqrt(z.shape[1]), z[:1]
+    else:
+        headroom = _rounded_up(HEADROOM * float(np.abs(z).max()))
+        norms = np.sqrt(np.square(z).sum(axis=1))
+        reach = _rounded_up(_REACH * float(norms.max()))
+        pushed = np.clip(_REACH * z[:_SENSITIVITY_ROWS], -headroom, headroom)
     best_agreement, enough = 0.0, False
     for equals in _by_cost(candidate_fits(layered, arguments, _GUARD)):
         judged: list[tuple[float, float, NetworkModel]] = []
@@ -133,6 +143,9 @@ def plan_network(
                 arguments[-1],
                 error,
                 policy,
+                max(_SCORE_ROOM * _largest(arguments[-1]), _largest(model.scores(pushed))),
+                headroom,
+                reach,
                 compared,
             )
             found = search.choices()
@@ -169,6 +182,36 @@ def _largest_arguments(model: NetworkModel, z: Array) -> tuple[float, ...]:
     return tuple(largest)
 
 
+def _largest(scores: Array) -> float:
+    """In absolute value; 0 where there are none."""
+    return float(np.abs(scores).max(initial=0.0))
+
+
+def _stays_masked(parameters: Parameters, layout: NetworkLayout, exposed: int) -> bool:
+    """Whether re-randomising survives a public key that its owner crafted.
+
+    Such a key can bring multiples of what the server's mask u is made of to the declared
+    coefficients, as far as they have room above the flooding: log2(Q) - log2(flood) bits each, of
+    the log2(3) that a coefficient of u has. Enough coefficients must stay unknown that a ring of
+    that many would be secure: the table gives 106 bits of modulus at 4096.
+    """
+    log_modulus = parameters.log_prefix(layout.sum_limbs)
+    known = exposed * max(0.0, log_modulus - layout.flooding_log_sigma) / math.log2(3.0)
+    return parameters.ring_degree - known >= 4096.0 * log_modulus / 106.0
+
+
+def _two_digits(x: float) -> float:
+    """Rounded up: a plan is public, and an exact number would be an equation on the weights."""
+    step = 10.0 ** (math.floor(math.log10(x)) - 1) if x > 0.0 else 1.0
+    return float(f"{math.ceil(x / step) * step:.12g}")
+
+
+def _rounded_up(x: float) -> float:
+    """To a sixteenth of its power of two: what a plan tells of a sample is coarse."""
+    step = 2.0 ** (math.floor(math.log2(max(x, 2.0**-8))) - 4)
+    return math.ceil(max(x, 2.0**-8) / step) * step
+
+
 def _by_cost(
     candidates: Sequence[Sequence[ActivationFit]],
 ) -> Iterator[list[tuple[ActivationFit, ...]]]:
@@ -191,7 +234,9 @@ class _Search:
         arguments: the largest of each step's first circuit, on the sample.
         scores: the plain model's on the sample.
         error: of the circuits, in scores.
-        clipped: whether a row's features are taken for the end of the range that they lie beyond.
+        largest: score that the levels have room for.
+        headroom, reach: largest |z| of a feature, and norm of a row, that is accepted.
+        clipped: whether features are only compared.
     """
 
     graph: Graph
@@ -203,6 +248,9 @@ class _Search:
     scores: Array
     error: float
     policy: Policy
+    largest: float
+    headroom: float
+    reach: float
     clipped: bool
 
     def choices(self) -> list[NetworkChoice]:
@@ -215,7 +263,8 @@ class _Search:
                 plan = self._plan(entry.name, parameters, vectors)
                 if plan is None:
                     break
-                found.append(NetworkChoice(plan, self.model))
+                if plan.costs.evaluation_key_bytes <= self.policy.key_bytes:
+                    found.append(NetworkChoice(plan, self.model))
                 vectors *= 2
         return sorted(found, key=lambda choice: self._worth(choice.plan))
 
@@ -256,7 +305,7 @@ class _Search:
         return None
 
     def _magnitudes(self, largest: float) -> Magnitudes:
-        log_bound = math.ceil(math.log2(_SCORE_ROOM * largest)) if largest > 0.0 else 0
+        log_bound = math.ceil(math.log2(self.largest)) if self.largest > 0.0 else 0
         # The rounding of the final weights must vanish beside the precision.
         least = math.ceil(self.policy.precision_bits + 3 - log_bound)
         return Magnitudes(self.arguments, log_bound, least)
@@ -306,7 +355,7 @@ class _Search:
         log_step: int,
         error: float,
         bits: float,
-    ) -> Plan:
+    ) -> Plan | None:
         sizes = NetworkSizes(
             parameters,
             packing.vectors,
@@ -324,8 +373,9 @@ class _Search:
             blocks_per_request=sizes.blocks_per_request(),
             centre=tuple(map(float, self.centre)),
             half_width=tuple(map(float, self.half_width)),
-            headroom=min(self.policy.headroom, HEADROOM),
+            headroom=self.headroom,
             clipped=self.clipped,
+            reach=self.reach,
             steps=self._steps(packing, levels),
             input_limbs=levels.input_limbs,
             log_input_scale=levels.log_input_scale,
@@ -339,6 +389,8 @@ class _Search:
             decryption_log_sigma=floods.decryption_log_sigma,
             log_output_step=log_step,
         )
+        if not _stays_masked(parameters, layout, packing.vectors * packing.sums.together):
+            return None
         return Plan(
             protection="fhe",
             parameters=name,
@@ -355,7 +407,12 @@ class _Search:
                 results=packing.sums.groups,
             ),
             costs=network_costs(
-                parameters, packing, levels, sizes, error + self.error, float(math.floor(bits))
+                parameters,
+                packing,
+                levels,
+                sizes,
+                _two_digits(error + self.error),
+                float(math.floor(bits)),
             ),
         )
 

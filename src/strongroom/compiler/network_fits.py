@@ -51,7 +51,7 @@ def judge(output: OutputSpec, scores: Array, plain: Array) -> tuple[float, float
     difference = np.abs(scores - plain)
     if output.task == "classification":
         agree = output.predict(scores) == output.predict(plain)
-        if not output.pairs:
+        if output.pairs == "none":
             share = min(float(np.mean(agree)), _expected(scores, plain))
             return share, float(difference.max())
     else:

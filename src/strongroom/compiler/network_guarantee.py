@@ -8,6 +8,7 @@ from strongroom.compiler.noise import log_distance
 from strongroom.compiler.plan import Guarantee, NetworkLayout
 from strongroom.engine import Parameters
 from strongroom.models.features import Features
+from strongroom.models.trees.grid import Grid
 from strongroom.policy import Policy
 
 
@@ -39,11 +40,16 @@ def network_guarantee(
     ]
     if sanitised:
         assumptions.append(
-            "Clients encode and encrypt as the protocol says: who sends other numbers than rows "
-            "become gets the model's polynomials at these, which may say more than an answer."
+            "Clients make keys, encodings and ciphertexts as the protocol says. Who sends other "
+            "numbers than rows become gets the model's polynomials at these, and who crafts keys "
+            "gets values of other functions of the weights: both may say more than an answer."
+        )
+        assumptions.append(
+            "Distance and flooding are for rows whose hidden values stay in the ranges that the "
+            "sample's take, and somewhat beyond; rows further out are refused as far as the "
+            "asker's side can tell."
         )
     steps = len(layout.steps)
-    units = sum(step.blocks * step.units for step in layout.steps)
     return Guarantee(
         protection="fhe",
         weights_from_server="visible",
@@ -74,9 +80,21 @@ def network_guarantee(
         ),
         decryption_bits=policy.decryption_bits,
         decryption_queries=policy.decryption_queries,
-        queries_to_extract=units + layout.outputs,
+        queries_to_extract=_queries_to_extract(layout, features),
         training_data=(
             "Answers are those of the plain model: what they reveal of its training data, they "
             "reveal here too. It was not measured."
         ),
     )
+
+
+def _queries_to_extract(layout: NetworkLayout, features: Features) -> int:
+    """Honest answers below which a model can't be known: its numbers by those of an answer. Of a
+    tree ensemble, whose maps are mostly zeros, one for each unit."""
+    units = sum(step.blocks * step.units for step in layout.steps)
+    if any(isinstance(block, Grid) for block in features.blocks):
+        return units + layout.outputs
+    last = layout.steps[-1]
+    numbers = sum(step.blocks * step.units * (step.inputs + 1) for step in layout.steps)
+    numbers += layout.outputs * (last.blocks * last.units + 1)
+    return -(-numbers // layout.outputs)

@@ -109,7 +109,7 @@ class Magnitudes:
 
     Attributes:
         arguments: largest absolute argument of each step's first circuit.
-        log_bound: no score of an accepted input reaches 2^this.
+        log_bound: scores below 2^this do not wrap around.
         log_sum_scale: least scale of the final weights.
     """
 

@@ -113,8 +113,9 @@ class NetworkLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
         rows_per_ciphertext: rows that one ciphertext holds, a power of two.
         blocks_per_request: ciphertexts that a request holds, at most.
         centre, half_width: a feature x is encoded as (x - centre) / half_width.
-        headroom: largest of these that is accepted, unless they are clipped.
-        clipped: whether features beyond -1 and 1 become -1 and 1: those that are only compared.
+        headroom: those beyond it become it, with a warning.
+        clipped: whether that needs no warning, because features are only compared.
+        reach: largest Euclidean norm of a row so encoded that is accepted.
         steps: the hidden steps.
         input_limbs: number of primes of a request's ciphertexts.
         log_input_scale: of the features.
@@ -122,8 +123,10 @@ class NetworkLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
         sum_limbs: number of primes at which sums are re-randomised and flooded.
         response_limbs: number of primes of a response.
         keys: the evaluation keys that a server needs: element and number of primes of each.
-        log_noise: no coefficient of the sums has more noise than 2^this, before flooding.
-        log_bound: no score of an accepted input reaches 2^this.
+        log_noise: no coefficient of the sums has more noise than 2^this, before flooding, for rows
+            whose hidden values stay where circuits were fitted.
+        log_bound: scores that reach 2^this are refused by the asker's side: they may have wrapped
+            around.
         flooding_log_sigma: base-2 logarithm of the server's flooding, at `sum_limbs`.
         decryption_log_sigma: the same of the client's, at `response_limbs`.
         log_output_step: decrypted scores are rounded to multiples of 2^this.
@@ -137,6 +140,7 @@ class NetworkLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
     half_width: tuple[float, ...]
     headroom: float
     clipped: bool
+    reach: float
     steps: tuple[StepLayout, ...]
     input_limbs: Count
     log_input_scale: Annotated[int, msgspec.Meta(ge=1, le=512)]

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from exchanges import changed
 from network_exchanges import PACKAGE, NetworkExchange, exchange_of, with_blocks
-from small_networks import EASY, KINDS
+from small_networks import EASY, KINDS, choices_of, kind, layout_of, policy_of
 
 from strongroom import protections
+from strongroom.compiler.network import NetworkChoice
 from strongroom.engine import EvaluationKeys, catalogued, switching_key_from_bytes
 from strongroom.errors import CiphertextError, InputError, InputRangeWarning, KeyStoreError
 from strongroom.keys.local_sets import LocalKeySet, LocalKeySets
@@ -52,9 +54,13 @@ def test_several_rows_share_a_ciphertext(name: str, vectors: int) -> None:
 
 @pytest.mark.parametrize("name", ["wide", "wide twice"])
 def test_units_that_fill_several_ciphertexts_are_summed(name: str) -> None:
-    exchange = exchange_of(name, 64)
+    def ciphertexts(choice: NetworkChoice) -> int:
+        return sum(step.chunks for step in layout_of(choice).steps)
+
+    choice = max(choices_of(name), key=ciphertexts)
+    exchange = NetworkExchange.over(kind(name), choice, policy_of(name))
     assert all(step.chunks > 1 for step in exchange.circuit.packing.steps)
-    check_exchange(exchange, 65)
+    check_exchange(exchange, exchange.layout.rows_per_ciphertext + 1)
 
 
 def test_many_outputs_take_several_ciphertexts() -> None:
@@ -198,3 +204,16 @@ def test_rows_at_the_edge_of_what_is_accepted_still_come_back_right() -> None:
     inside = np.abs(exact) < largest
     assert inside.any()
     assert np.abs(scores - exact)[inside].max() <= largest * 2.0**-11
+
+
+def test_features_that_are_only_compared_count_as_their_ranges_end_beyond_it() -> None:
+    exchange = exchange_of("squares")
+    clipping = NetworkExchange.opened(exchange, changed(exchange.plan, layout__clipped=True))
+    layout = exchange.layout
+    centre, half_width = np.array(layout.centre), np.array(layout.half_width)
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], (1, len(centre)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clipping.client.check(centre + signs * 1e6 * half_width)
+    far, end = (clipping.client.encode(centre + signs * reach * half_width) for reach in (1e6, 1.0))
+    np.testing.assert_array_equal(far.ciphertexts[0], end.ciphertexts[0])

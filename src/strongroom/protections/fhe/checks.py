@@ -80,6 +80,13 @@ def check_plan(plan: Plan, policy: Policy) -> None:
     _check_security(plan, policy)
     _check_guarantee(plan, circuit, policy)
     _check_flooding(plan, circuit, policy)
+    if plan.costs.evaluation_key_bytes > policy.key_bytes:
+        raise PolicyError(
+            "SR-PLAN-KEYS",
+            f"the model needs {plan.costs.evaluation_key_bytes >> 20} MiB of evaluation keys, the "
+            f"policy allows {policy.key_bytes >> 20}",
+            "Raise key_bytes in the policy, or ask for a model with smaller keys",
+        )
 
 
 def _check_security(plan: Plan, policy: Policy) -> None:

@@ -21,6 +21,7 @@ from strongroom.protections.interface import KeyNeed, KeyNeeds
 
 _MOST_CHUNKS = 1024
 _MOST_STEPS = 64
+_MOST_CIRCUITS = 16
 _MOST_VECTORS = 1024
 _MOST_KEYS = 1024
 
@@ -133,8 +134,12 @@ def _require_sound(plan: Plan, layout: NetworkLayout, parameters: Parameters) ->
         raise _contradiction("a centre is not finite")
     if not all(math.isfinite(h) and h > 0 and math.frexp(h)[0] == 0.5 for h in layout.half_width):
         raise _contradiction("a half width is not a power of two")
-    if not (math.isfinite(layout.headroom) and layout.headroom >= 1.0):
-        raise _contradiction("its headroom is below 1")
+    if not 2.0**-10 <= layout.headroom <= 1024.0:
+        raise _contradiction("its headroom is out of bounds")
+    if not 2.0**-10 <= layout.reach <= 2.0**40:
+        raise _contradiction("its reach is out of bounds")
+    if any(len(step.circuits) > _MOST_CIRCUITS for step in layout.steps):
+        raise _contradiction("a step has too many circuits")
     if layout.rows_per_ciphertext > _MOST_VECTORS:
         raise _contradiction("its ciphertexts hold too many rows")
     limits = (layout.response_limbs, layout.sum_limbs, layout.input_limbs, parameters.limbs)
@@ -146,7 +151,7 @@ def _require_sound(plan: Plan, layout: NetworkLayout, parameters: Parameters) ->
         raise _contradiction("its first step does not take its features")
     floods = (layout.flooding_log_sigma, layout.decryption_log_sigma, float(layout.log_noise))
     largest = parameters.log_prefix(layout.input_limbs)
-    if layout.log_input_scale + math.log2(layout.headroom) + 1.0 > largest:
+    if layout.log_input_scale + max(0.0, math.log2(layout.headroom)) + 1.0 > largest:
         raise _contradiction("its rows do not fit its modulus")
     if not all(math.isfinite(f) and 0.0 <= f <= largest for f in floods):
         raise _contradiction("its flooding is out of bounds")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from strongroom import engine
 from strongroom.engine import SecretKey
-from strongroom.errors import CiphertextError
+from strongroom.errors import CiphertextError, InputError
 from strongroom.keys.key_sets import ClientKeySet
 from strongroom.models.features import Features
 from strongroom.protections.fhe import wire
@@ -51,7 +51,8 @@ class NetworkClient:
             layout.headroom,
             features,
             names,
-            layout.clipped,
+            "compare" if layout.clipped else "clip",
+            layout.reach,
         )
 
     @property
@@ -110,7 +111,14 @@ class NetworkClient:
                 groups.append(self._open(body[:size], group))
                 body = body[size:]
             blocks.append(np.hstack(groups)[: block.stop - block.start])
-        return np.vstack(blocks)
+        scores = np.vstack(blocks)
+        if (np.abs(scores) >= 2.0**circuit.layout.log_bound).any():
+            raise InputError(
+                "SR-INPUT-RANGE",
+                "a score is larger than the model was planned for, so that it can't be trusted",
+                "Check the units of the values, or have the model protected with a wider sample",
+            )
+        return scores
 
     def _open(self, data: memoryview, group: int) -> NDArray[np.float64]:
         """The sums of a group, shape (vectors, outputs of the group), flooded and rounded."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,9 @@ class FeatureRanges:
         headroom: largest |(x - centre) / half_width| that is accepted.
         features: that make the numbers; for naming what is out of range.
         names: how messages name the table's columns.
-        clipped: whether what lies beyond the range becomes its end, and nothing is refused.
+        beyond: what becomes of a feature further out: the row is refused, or the feature becomes
+            the end of the range, with a warning or, where features are only compared, without.
+        reach: largest Euclidean norm of a row's z that is accepted, after that.
     """
 
     centre: NDArray[np.float64]
@@ -38,7 +41,8 @@ class FeatureRanges:
     headroom: float
     features: Features
     names: tuple[str, ...]
-    clipped: bool = False
+    beyond: Literal["refuse", "clip", "compare"] = "refuse"
+    reach: float = math.inf
 
     def check(self, rows: NDArray[np.float64]) -> None:
         """Refuse rows that are out of range and warn of those far out, however many there are.
@@ -51,10 +55,14 @@ class FeatureRanges:
         Warns:
             InputRangeWarning: rows far from everything that the model was planned on.
         """
-        least = min(FAR_OUTSIDE, (1.0 + self.headroom) / 2.0)
+        least = self.headroom if self.beyond == "clip" else FAR_OUTSIDE
         far, first = 0, (0, 0)
         for start in range(0, len(rows), _ROWS_AT_ONCE):
-            size = np.abs(self.encode(rows[start : start + _ROWS_AT_ONCE], start))
+            part = rows[start : start + _ROWS_AT_ONCE]
+            self.encode(part, start)
+            size = np.abs(self._normalised(part, start))
+            if self.beyond == "compare":
+                continue
             places = np.argwhere(size > least)
             if not far and len(places):
                 first = int(places[0, 0]) + start, int(places[0, 1])
@@ -62,8 +70,7 @@ class FeatureRanges:
         if far:
             warnings.warn(
                 f"{far} of {len(rows)} rows lie far outside the sample's range, the first at row "
-                f"{first[0]}, {self._label(first[1])}: the model extrapolates there, and the "
-                "answer may be less precise",
+                f"{first[0]}, {self._label(first[1])}: {self._consequence()}",
                 InputRangeWarning,
                 stacklevel=2,
             )
@@ -79,11 +86,19 @@ class FeatureRanges:
             InputError: SR-INPUT-RANGE, and those of `Features.encode`; messages name places,
                 never values.
         """
-        features = self.features.encode(rows, first_row)
-        with np.errstate(over="ignore"):
-            z = np.asarray((features - self.centre) / self.half_width)
-        if self.clipped:
-            return np.clip(z, -1.0, 1.0)
+        z = self._normalised(rows, first_row)
+        if self.beyond != "refuse":
+            z = np.clip(z, -self.headroom, self.headroom)
+            norms = np.sqrt(np.square(z).sum(axis=1))
+            if (norms > self.reach).any():
+                raise RowRefused(
+                    "SR-INPUT-RANGE",
+                    first_row + int(np.argmax(norms > self.reach)),
+                    " as a whole lies further out than the model was planned for",
+                    "Check the units of its values, or have the model protected with a wider "
+                    "sample",
+                )
+            return z
         size = np.abs(z)
         if (size > self.headroom).any():
             row, feature = (int(i) for i in np.argwhere(size > self.headroom)[0])
@@ -95,6 +110,16 @@ class FeatureRanges:
                 "Check the units of the value, or have the model protected with a wider sample",
             )
         return z
+
+    def _normalised(self, rows: NDArray[np.float64], first_row: int) -> NDArray[np.float64]:
+        features = self.features.encode(rows, first_row)
+        with np.errstate(over="ignore"):
+            return np.asarray((features - self.centre) / self.half_width)
+
+    def _consequence(self) -> str:
+        if self.beyond == "clip":
+            return "what lies beyond counts as the end of the range"
+        return "the model extrapolates there, and the answer may be less precise"
 
     def _label(self, feature: int) -> str:
         """The columns that a feature comes from."""
