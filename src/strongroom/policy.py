@@ -38,7 +38,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         objective: what a plan is chosen for where there is a choice: the time of one row, the time
             of many, or what travels.
         key_bytes: most bytes of evaluation keys that a client uploads for a model, once.
-        headroom: how many times the sample's range an input may reach before it is refused.
+        headroom: how many times the sample's range an input to a linear model may reach before it
+            is refused; networks say themselves how far their polynomials hold.
     """
 
     security: Security = "classical-128"

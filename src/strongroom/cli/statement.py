@@ -70,7 +70,7 @@ def sentences(guarantee: Guarantee) -> list[str]:
     said.extend(f"Assumption: {assumption}" for assumption in guarantee.assumptions)
     said.append(
         "Not promised: answers alone reveal the model to whoever may ask often enough; "
-        f"{guarantee.queries_to_extract:,} chosen queries suffice for one of this size."
+        f"for one of this size that takes about {guarantee.queries_to_extract:,} answers."
     )
     said.append(f"Training data: {guarantee.training_data}")
     return said

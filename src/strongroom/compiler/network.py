@@ -143,7 +143,7 @@ def plan_network(
                 arguments[-1],
                 error,
                 policy,
-                max(_SCORE_ROOM * _largest(arguments[-1]), _largest(model.scores(pushed))),
+                _score_room(graph, model, arguments[-1], pushed),
                 headroom,
                 reach,
                 compared,
@@ -180,6 +180,20 @@ def _largest_arguments(model: NetworkModel, z: Array) -> tuple[float, ...]:
         largest.append(float(np.abs(taken).max()))
         z = step.values(taken)
     return tuple(largest)
+
+
+def _score_room(graph: Graph, model: NetworkModel, plain: Array, pushed: Array) -> float:
+    """The largest score that levels need room for, and that the bias of the sums is within.
+
+    Args:
+        plain: scores of the sample.
+        pushed: rows of the sample, pushed outward.
+    """
+    if (bound := graph.constants.get("bound")) is not None:
+        # Circuits are not quite 0 and 1.
+        return 1.125 * float(np.asarray(bound)) + 1e-300
+    largest = max(_SCORE_ROOM * _largest(plain), _largest(model.scores(pushed)))
+    return max(largest, _largest(model.bias))
 
 
 def _largest(scores: Array) -> float:

@@ -98,9 +98,15 @@ class NetworkLevels:
         return self.steps[-1].result_scale * Fraction(2) ** self.log_sum_scale
 
     def response_scale(self, parameters: Parameters) -> Fraction:
-        """Of a response."""
+        """Of a response, as it is sent."""
         dropped = math.prod(parameters.primes[self.response_limbs : self.sum_limbs])
-        return self.score_scale() / dropped
+        return sent_scale(self.score_scale() / dropped)
+
+
+def sent_scale(scale: Fraction) -> Fraction:
+    """The scale that a response says: the nearest double. Levels make fractions of thousands of
+    bits, and a score's error of 2^-53 of itself is nothing beside the others."""
+    return Fraction(float(scale))
 
 
 @dataclass(frozen=True, slots=True)

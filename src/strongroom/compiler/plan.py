@@ -156,7 +156,8 @@ class NetworkLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
 
 
 class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a plan predicts, for one row unless said otherwise; one thread.
+    """What a plan predicts, for one row unless said otherwise; for networks the server's time is
+    that of two threads, and of one ciphertext, whatever rows it holds.
 
     Bytes are exact, times are estimates on the machine that planned.
 
@@ -172,7 +173,8 @@ class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         rows_per_request: how many rows a request holds at most.
         full_request_bytes, full_response_bytes: those of a full request.
         score_error: bound on |protected - plain| score that holds but for about one row in 10^6.
-        precision_bits: bits that the largest score of the sample keeps above that error.
+        precision_bits: bits that the largest score of the sample keeps above that error, of a
+            network above the part of it that encryption makes.
     """
 
     server_milliseconds: float
@@ -211,7 +213,8 @@ class Guarantee(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         query_budget: number of queries (rows) after which ...
         log_distance_after_budget: ... the base-2 logarithm of the statistical distance.
         decryption_bits, decryption_queries: sizing of the decryption flooding.
-        queries_to_extract: how many chosen queries reveal the model through its answers alone.
+        queries_to_extract: about how many answers reveal the model: a linear model is known after
+            so many chosen ones, a network or tree ensemble not before.
         training_data: what the answers may reveal of the training data.
         membership: the same as a measurement, if there is one.
     """

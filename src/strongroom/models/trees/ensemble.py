@@ -38,6 +38,14 @@ class Ensemble:
     base: NDArray[np.float64]
     reading: Reading
 
+    def largest_score(self) -> float:
+        """What no score exceeds in absolute value: the base and, of each tree, its largest leaf."""
+        total = np.abs(self.base)
+        for tree in self.trees:
+            leaves = np.abs(np.nan_to_num(tree.values[tree.columns < 0]))
+            np.add.at(total, list(tree.outputs), leaves.max(axis=0))
+        return float(total.max())
+
     @classmethod
     def checked(
         cls, columns: int, trees: list[Tree], base: NDArray[np.float64], reading: Reading

@@ -18,6 +18,7 @@ Constants, named like these, each entry of the first three being one term of one
 - `conditions`: the sum where all conditions hold, same shape; 0 for an empty unit.
 - `values`: what a unit adds to the scores, shape (groups * units, outputs).
 - `base`: shape (outputs,).
+- `bound`: no score is larger in absolute value, whatever the row.
 - `step_column`, `step_cut`, only where hidden: comparison s is 1 where the column's number lies
   above the cut point, which no number of the model's dtype meets (save one in float64);
   shape (groups * inputs,), column -1 where there is none.
@@ -99,6 +100,7 @@ def tree_graph(
     constants, attributes = _constants(groups, len(base))
     constants["base"] = base
     attributes["hidden"] = int(hidden)
+    constants["bound"] = np.array(ensemble.largest_score())
     if hidden:
         features = Features.plain(ensemble.columns)
         constants |= _steps(groups, attributes["inputs"], reading)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from strongroom.canonical import canonical_json
-from strongroom.compiler.network_levels import SPARE_BITS
+from strongroom.compiler.network_levels import SPARE_BITS, sent_scale
 from strongroom.compiler.network_messages import NetworkSizes, uploaded_key_bytes
 from strongroom.compiler.network_noise import Sending
 from strongroom.compiler.network_packing import NetworkPacking, StepPacking
@@ -70,13 +70,14 @@ class NetworkCircuit:
         ):
             raise _contradiction("its scores do not fit its modulus")
         dropped = math.prod(parameters.primes[layout.response_limbs : layout.sum_limbs])
+        response_scale = _sent(score_scale / dropped)
         sizes = NetworkSizes(
             parameters,
             layout.rows_per_ciphertext,
             layout.input_limbs,
             layout.response_limbs,
             scales[0],
-            score_scale / dropped,
+            response_scale,
             packing.sums,
         )
         if not 1 <= layout.blocks_per_request <= sizes.blocks_per_request():
@@ -99,7 +100,7 @@ class NetworkCircuit:
             packing,
             limbs,
             scales,
-            score_scale / dropped,
+            response_scale,
             sizes,
             needs,
             binding,
@@ -260,6 +261,13 @@ def _dropped(
 def _log2(scale: Fraction) -> float:
     """Of numbers that no float holds, too."""
     return math.log2(scale.numerator) - math.log2(scale.denominator)
+
+
+def _sent(scale: Fraction) -> Fraction:
+    try:
+        return sent_scale(scale)
+    except OverflowError:
+        raise _contradiction("its scales are out of bounds") from None
 
 
 def _contradiction(what: str) -> PolicyError:

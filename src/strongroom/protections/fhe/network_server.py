@@ -6,7 +6,7 @@ it but the scores: every response is sanitised before it leaves (`engine.sanitis
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from strongroom import engine
@@ -123,6 +123,7 @@ class NetworkServer:
         result = sanitise(result, key, positions, layout.flooding_log_sigma)
         if layout.response_limbs < layout.sum_limbs:
             result = rescale(result, layout.sum_limbs - layout.response_limbs)
+        result = replace(result, scale=circuit.response_scale)
         return engine.ciphertext_to_bytes(result, positions)
 
     def _encode_step(self, number: int, model: HiddenStep) -> list[_Chunk]:
