@@ -83,7 +83,8 @@ def _protected(
     """A package, and how long it took to make it."""
     start = time.perf_counter()
     package = strongroom.protect(
-        network,
+        # What a softmax ends in is a classifier; it runs at the client.
+        nn.Sequential(network, nn.Softmax(dim=1)),
         sample=data.training_images[:SAMPLE_IMAGES],
         policy=policy,
         name=name,

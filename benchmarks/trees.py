@@ -37,7 +37,9 @@ import strongroom
 
 SAMPLE_ROWS = 1000
 ONE_GRID_ROWS = 400
-HIDDEN_ROWS = 100
+HIDDEN_SAMPLE_ROWS = 71
+"""Held-out rows that hidden cut points are planned on: how well polynomials decide shows on rows
+that the model has not been trained on. The others are asked."""
 BATCH_ROWS = 1000
 TIMED_ROWS = 25
 
@@ -85,13 +87,17 @@ def main() -> int:
 
 
 def _protected(
-    boosted: Boosted, name: str, policy: strongroom.Policy, **trees: Any
+    boosted: Boosted,
+    name: str,
+    policy: strongroom.Policy,
+    sample: NDArray[np.float64] | None = None,
+    **trees: Any,
 ) -> tuple[strongroom.Package, dict[str, Any]]:
     """A package, and how long it took to make it."""
     start = time.perf_counter()
     package = strongroom.protect(
         boosted.model,
-        sample=boosted.training_rows[:SAMPLE_ROWS],
+        sample=boosted.training_rows[:SAMPLE_ROWS] if sample is None else sample,
         policy=policy,
         trees=strongroom.TreeOptions(**trees),
         name=name,
@@ -122,8 +128,8 @@ def _concrete_ml(cancer: Boosted, here: bool) -> dict[str, Any]:
 
 
 def _hidden(cancer: Boosted, worker: int) -> dict[str, Any]:
-    package, results = _protected(cancer, "hidden", HIDDEN, grid="hidden")
-    rows = cancer.test_rows[:HIDDEN_ROWS]
+    sample, rows = np.split(cancer.test_rows, [HIDDEN_SAMPLE_ROWS])
+    package, results = _protected(cancer, "hidden", HIDDEN, sample, grid="hidden")
     with exchange(package) as served:
         asked = ask_row_by_row(served.client, rows)
         results |= served.figures("hidden", asked, worker_bytes=worker)

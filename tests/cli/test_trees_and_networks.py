@@ -200,16 +200,31 @@ def test_rows_that_do_not_fit_are_one_line(what: str, folder: Path, server: Runn
     assert "elderly" not in err
 
 
-def test_a_row_far_away_is_named_by_its_line(
+def test_a_value_far_away_counts_as_the_end_of_the_range_with_a_warning(
     folder: Path, server: RunningServer, models: dict[str, tuple[Any, pd.DataFrame]]
 ) -> None:
     rows = models["network"][1].iloc[:5].copy()
     rows.iloc[3, 2] = 1e9
     rows.to_csv(folder / "far.csv", index=False)
-    status, _, err = ask(folder, server, "network", "far.csv")
-    assert status == 3
+    status, out, err = ask(folder, server, "network", "far.csv")
+    assert (status, len(out.splitlines())) == (0, 1 + 5)
+    assert err.splitlines()[-1] == (
+        "warning: 1 of 5 rows lie far outside the sample's range, the first at row 3, "
+        "column 'mean perimeter': what lies beyond counts as the end of the range"
+    )
+
+
+def test_a_row_that_lies_far_away_as_a_whole_is_named_by_its_line(
+    folder: Path, server: RunningServer, models: dict[str, tuple[Any, pd.DataFrame]]
+) -> None:
+    rows = models["network"][1].iloc[:5].copy()
+    rows.iloc[3, :] = 1e9
+    rows.to_csv(folder / "far.csv", index=False)
+    status, out, err = ask(folder, server, "network", "far.csv")
+    assert (status, out) == (3, "")
     line = err.splitlines()[-1]
-    assert line.startswith("error: [SR-INPUT-RANGE] far.csv line 5, column 'mean perimeter'")
+    assert line.startswith("error: [SR-INPUT-RANGE] far.csv line 5 as a whole lies further out")
+    assert "1000000000" not in err
 
 
 def test_a_file_that_is_no_model_is_one_line(folder: Path) -> None:

@@ -135,6 +135,14 @@ def dense_network(
     return network(layers, generator.uniform(-1.0, 1.0, (400, columns)))
 
 
+def comparing_network(seed: int = 5) -> Network:
+    """Units that only ask on which side of a point a column lies."""
+    generator = np.random.default_rng(seed)
+    asking = Layer.uniform(np.eye(3), generator.uniform(-0.5, 0.5, 3), Activation("Step"))
+    layers = [asking, scores_layer(generator, 3, 1)]
+    return network(layers, generator.uniform(-1.0, 1.0, (200, 3)))
+
+
 def mixed_network(seed: int = 3) -> Network:
     """Units of two functions beside each other."""
     generator = np.random.default_rng(seed)

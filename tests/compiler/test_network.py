@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import msgspec
 import numpy as np
@@ -10,9 +11,13 @@ import pytest
 from small_networks import (
     EASY,
     KINDS,
+    LAX,
     RELU,
     SQUARE,
+    Network,
+    choice_of,
     choices_of,
+    comparing_network,
     dense_network,
     kind,
     layout_of,
@@ -23,8 +28,10 @@ from small_networks import (
 )
 
 from strongroom.canonical import canonical_json
+from strongroom.compiler import network as planner
 from strongroom.compiler.layers import Layer
 from strongroom.compiler.network import HEADROOM, PLANNING_ROWS, NetworkChoice
+from strongroom.compiler.network_packing import NetworkPacking, shapes
 from strongroom.compiler.noise import log_distance
 from strongroom.compiler.plan import Plan
 from strongroom.engine import CATALOGUE, catalogued
@@ -155,20 +162,141 @@ def test_scores_of_twice_the_samples_size_have_room() -> None:
             assert largest < 2.0 ** layout_of(choice).log_bound / 2.0 + 1e-9
 
 
-def test_bits_stay_as_they_are_and_samples_lie_inside_their_range() -> None:
-    tree = layout_of(choices_of("tree")[0])
-    assert set(tree.centre) == {0.0}
-    assert set(tree.half_width) == {1.0}
-    for name in KINDS:
-        layout = layout_of(choices_of(name)[0])
-        z = (kind(name).sample - np.array(layout.centre)) / np.array(layout.half_width)
-        assert np.abs(z).max() <= 1.0
-        assert 1.0 <= layout.headroom <= HEADROOM
+def z_of(choice: NetworkChoice, sample: np.ndarray) -> np.ndarray:
+    """The sample in the common range."""
+    layout = layout_of(choice)
+    return np.asarray((sample - np.array(layout.centre)) / np.array(layout.half_width))
 
 
-def test_a_policy_may_ask_for_less_headroom() -> None:
-    choice = square_network().choices(with_policy(headroom=1.25))[0]
-    assert layout_of(choice).headroom == 1.25
+def test_bits_stay_as_they_are_and_any_bits_are_accepted() -> None:
+    layout = layout_of(choices_of("tree")[0])
+    assert set(layout.centre) == {0.0}
+    assert set(layout.half_width) == {1.0}
+    assert (layout.headroom, layout.reach) == (1.0, math.sqrt(layout.features))
+
+
+@pytest.mark.parametrize("name", [name for name in KINDS if "tree" not in name])
+def test_rows_may_lie_a_tenth_beyond_the_sample_and_a_quarter_as_a_whole(name: str) -> None:
+    for choice in choices_of(name):
+        layout, z = layout_of(choice), z_of(choice, kind(name).sample)
+        farthest, norm = np.abs(z).max(), np.linalg.norm(z, axis=1).max()
+        assert farthest <= 1.0
+        assert HEADROOM == 1.1
+        # Rounded up, to a sixteenth at most: a plan tells little of its sample.
+        assert 1.1 * farthest <= layout.headroom <= 1.1 * 17 / 16 * farthest
+        assert 1.25 * norm <= layout.reach <= 1.25 * 17 / 16 * norm
+        assert {x * 2.0**12 % 1.0 for x in (layout.headroom, layout.reach)} == {0.0}
+        assert not layout.clipped
+
+
+def test_a_policys_headroom_is_for_linear_models() -> None:
+    (plan, *_), (other, *_) = (
+        [choice.plan for choice in square_network().choices(with_policy(headroom=headroom))]
+        for headroom in (1.25, 8.0)
+    )
+    assert plan == other
+
+
+def test_features_that_are_only_compared_are_clipped_without_a_word() -> None:
+    small = comparing_network()
+    choice = small.choices(EASY)[0]
+    layout = layout_of(choice)
+    assert layout.clipped
+    assert (layout.headroom, layout.reach) == (1.0, math.sqrt(layout.features))
+
+
+@pytest.mark.parametrize("bound", [1e-3, 3.0, 1000.0])
+def test_a_model_that_knows_its_largest_score_gets_room_for_that(bound: float) -> None:
+    tree = tree_like(depth=2)
+    graph = dataclasses.replace(tree.graph, constants={"bound": np.array(bound)})
+    layout = layout_of(dataclasses.replace(tree, graph=graph).choices(EASY)[0])
+    assert 1.125 * bound <= 2.0**layout.log_bound <= 2.25 * bound
+
+
+# Keys
+
+
+def test_no_plan_needs_more_keys_than_the_policy_allows() -> None:
+    sizes = sorted(choice.plan.costs.evaluation_key_bytes for choice in choices_of("squares"))
+    allowed = sizes[len(sizes) // 2]
+    found = [
+        choice.plan.costs.evaluation_key_bytes
+        for choice in square_network().choices(with_policy(key_bytes=allowed))
+    ]
+    assert sorted(found) == [size for size in sizes if size <= allowed]
+    assert len(found) < len(sizes)
+
+
+def test_a_policy_that_allows_no_keys_gets_no_plan() -> None:
+    with pytest.raises(PolicyError) as caught:
+        square_network().choices(with_policy(key_bytes=0))
+    assert caught.value.code == "SR-POLICY-PRECISION"
+
+
+def crowded_network() -> Network:
+    """So many outputs that few rows fit into a ciphertext before too much is declared."""
+    return square_network(columns=3, units=4, outputs=300)
+
+
+def unknown_mask(choice: NetworkChoice) -> float:
+    """Coefficients of the server's mask that a crafted public key does not bring out."""
+    layout, parameters = layout_of(choice), catalogued(choice.plan.parameters)
+    rows, outputs = layout.rows_per_ciphertext, layout.outputs
+    packing = NetworkPacking.choose(
+        parameters.ring_degree // 2, rows, shapes(choice.model), outputs
+    )
+    assert packing is not None
+    declared = rows * packing.sums.together
+    bits = parameters.log_prefix(layout.sum_limbs) - layout.flooding_log_sigma
+    return parameters.ring_degree - declared * max(0.0, bits) / math.log2(3.0)
+
+
+def test_a_crafted_key_leaves_as_much_of_the_mask_unknown_as_a_secure_ring_has() -> None:
+    found = [choice for name in ("squares", "relu", "tree") for choice in choices_of(name)]
+    found += crowded_network().choices(LAX)
+    for choice in found:
+        modulus = catalogued(choice.plan.parameters).log_prefix(layout_of(choice).sum_limbs)
+        assert unknown_mask(choice) >= 4096.0 * modulus / 106.0
+
+
+def test_rows_that_would_let_a_crafted_key_unmask_are_not_packed() -> None:
+    small = crowded_network()
+    careful = small.choices(LAX)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(planner, "_stays_masked", lambda *_: True)
+        careless = small.choices(LAX)
+
+    def most(choices: list[NetworkChoice], ring: int) -> int:
+        """Rows that a ciphertext of a ring holds."""
+        return max(
+            (rows_of(c) for c in choices if catalogued(c.plan.parameters).ring_degree == ring),
+            default=0,
+        )
+
+    rings = {catalogued(choice.plan.parameters).ring_degree for choice in careless}
+    assert any(most(careful, ring) < most(careless, ring) for ring in rings)
+    assert all(most(careful, ring) <= most(careless, ring) for ring in rings)
+
+
+@pytest.mark.parametrize(("exposed", "masked"), [(1, True), (126, True), (127, False)])
+def test_how_many_declared_coefficients_a_ring_hides(exposed: int, masked: bool) -> None:
+    choice = choice_of("squares", 1)
+    parameters = catalogued(choice.plan.parameters)
+    layout = layout_of(choice)
+    modulus = parameters.log_prefix(layout.sum_limbs)
+    spare = parameters.ring_degree - 4096.0 * modulus / 106.0
+    # As if the flooding left so much room that 126 coefficients and a half bring out the spare.
+    room = math.log2(3.0) * spare / 126.5
+    layout = msgspec.structs.replace(layout, flooding_log_sigma=modulus - room)
+    assert planner._stays_masked(parameters, layout, exposed) == masked
+
+
+def test_flooding_beyond_the_modulus_brings_out_nothing() -> None:
+    choice = choice_of("squares", 1)
+    parameters = catalogued(choice.plan.parameters)
+    modulus = parameters.log_prefix(layout_of(choice).sum_limbs)
+    layout = msgspec.structs.replace(layout_of(choice), flooding_log_sigma=modulus + 1.0)
+    assert planner._stays_masked(parameters, layout, parameters.ring_degree)
 
 
 def test_keys_are_few_and_known_to_the_ring() -> None:

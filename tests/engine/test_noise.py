@@ -75,7 +75,7 @@ def test_fresh_symmetric_noise_has_the_deviation_of_the_errors(name: str) -> Non
 
 
 @every_entry
-def test_public_key_noise_is_that_of_three_errors(name: str) -> None:
+def test_public_key_noise_is_that_of_three_errors_or_of_their_division(name: str) -> None:
     parameters = engine.catalogued(name)
     n = parameters.ring_degree
     generator = np.random.default_rng(0)
@@ -85,7 +85,12 @@ def test_public_key_noise_is_that_of_three_errors(name: str) -> None:
         opened = opening(key.encrypt(plaintext), secret)
         noise.append(np.array(opened, dtype=np.float64) - integers)
     # e u + e0 + e1 s: u and s have variance 2/3.
-    assert_deviation(np.concatenate(noise), 3.2 * math.sqrt(4 * n / 3 + 1))
+    expected = 3.2 * math.sqrt(4 * n / 3 + 1)
+    if parameters.special_primes:
+        # Divided by these, and rounded: r0 + r1 s, with r0 and r1 uniform over a unit.
+        special = math.prod(parameters.special_primes)
+        expected = math.hypot(expected / special, math.sqrt((1 + 2 * n / 3) / 12))
+    assert_deviation(np.concatenate(noise), expected)
 
 
 @every_entry

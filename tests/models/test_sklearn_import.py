@@ -195,6 +195,8 @@ def test_weights_that_are_no_numbers_are_refused_before_a_plan_is_made() -> None
 def test_importers_load_no_framework_until_they_need_it(monkeypatch: pytest.MonkeyPatch) -> None:
     frameworks = {"sklearn", "skl2onnx", "skops", "onnx", "pandas"}
     ours = [name for name in sys.modules if name.startswith("strongroom.models")]
+    # So that later tests find the package that they have imported from.
+    monkeypatch.setattr("strongroom.models", sys.modules["strongroom.models"])
     for name in ours:
         monkeypatch.delitem(sys.modules, name)
     real = builtins.__import__

@@ -121,9 +121,15 @@ LIES: dict[str, tuple[Lie, str]] = {
     "a half width that is no power of two": (layout(half_width=(3.0,) * 10), INVALID),
     "a half width too few": (layout(half_width=(1.0,) * 9), INVALID),
     "a headroom that is no number": (layout(headroom=NAN), INVALID),
-    "a headroom below the sample": (layout(headroom=0.5), INVALID),
+    "no headroom": (layout(headroom=0.0), INVALID),
+    "a negative headroom": (layout(headroom=-1.0), INVALID),
+    "a headroom that leaves nothing of a row": (layout(headroom=2.0**-11), INVALID),
     "an infinite headroom": (layout(headroom=math.inf), INVALID),
-    "a headroom beyond the modulus": (layout(headroom=1e300), INVALID),
+    "a headroom beyond what rows are clipped to": (layout(headroom=1025.0), INVALID),
+    "a reach that is no number": (layout(reach=NAN), INVALID),
+    "no reach": (layout(reach=0.0), INVALID),
+    "a negative reach": (layout(reach=-1.0), INVALID),
+    "an infinite reach": (layout(reach=math.inf), INVALID),
     "no steps": (layout(steps=()), INVALID),
     "the same step twice": (lambda p: layout(steps=layout_of(p).steps * 2)(p), INVALID),
     "absurdly many steps": (lambda p: layout(steps=layout_of(p).steps * 10_000)(p), INVALID),
@@ -166,6 +172,10 @@ LIES: dict[str, tuple[Lie, str]] = {
             ),
             *(0,) * 6,
         ),
+        INVALID,
+    ),
+    "a circuit more than a step may have": (
+        lambda plan: step(plan, circuits=layout_of(plan).steps[0].circuits * 17),
         INVALID,
     ),
     "circuits without end": (
@@ -336,12 +346,40 @@ def test_a_statement_of_more_than_the_plan_floods_is_refused_by_the_clients_own_
     assert caught.value.code == FLOODING
 
 
+def test_a_plan_that_asks_for_more_keys_than_the_policy_allows_is_refused(
+    exchange: NetworkExchange,
+) -> None:
+    needed = exchange.plan.costs.evaluation_key_bytes
+    assert 2**20 < needed <= Policy().key_bytes
+    check_plan(exchange.plan, replace(exchange.policy, key_bytes=needed))
+    keys = KeyStore.in_memory()
+    with pytest.raises(PolicyError) as caught:
+        protections.by_name("fhe").open_client(
+            exchange.plan, keys, replace(exchange.policy, key_bytes=needed - 1), package=PACKAGE
+        )
+    assert caught.value.code == "SR-PLAN-KEYS"
+    assert f"needs {needed >> 20} MiB of evaluation keys" in str(caught.value)
+    assert "Raise key_bytes in the policy" in str(caught.value)
+    assert keys.entries() == (), "no key is made for a plan that is refused"
+
+
+@pytest.mark.parametrize("bytes_said", [0, 2**20])
+def test_a_plan_cannot_say_that_it_needs_fewer_keys(
+    exchange: NetworkExchange, bytes_said: int
+) -> None:
+    lying = costs(evaluation_key_bytes=bytes_said)(exchange.plan)
+    with pytest.raises(PolicyError) as caught:
+        check_plan(lying, replace(exchange.policy, key_bytes=2**21))
+    assert caught.value.code == INVALID
+
+
 def test_a_plan_is_bound_to_its_messages_whole(exchange: NetworkExchange) -> None:
     circuit = NetworkCircuit.of(exchange.plan, PACKAGE)
     others = [
         NetworkCircuit.of(exchange.plan, "sha256:1"),
         NetworkCircuit.of(shifted(exchange.plan, log_output_step=1), PACKAGE),
         NetworkCircuit.of(shifted(exchange.plan, headroom=0.5), PACKAGE),
+        NetworkCircuit.of(shifted(exchange.plan, reach=0.5), PACKAGE),
         NetworkCircuit.of(shifted(exchange.plan, flooding_log_sigma=0.5), PACKAGE),
     ]
     bindings = {circuit.binding, *(other.binding for other in others)}

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
 import pytest
-from exchanges import changed
-from network_exchanges import PACKAGE, NetworkExchange, exchange_of, with_blocks
-from small_networks import EASY, KINDS, choices_of, kind, layout_of, policy_of
+from network_exchanges import PACKAGE, NetworkExchange, Table, exchange_of, with_blocks
+from small_networks import (
+    EASY,
+    KINDS,
+    choices_of,
+    comparing_network,
+    kind,
+    layout_of,
+    policy_of,
+)
 
 from strongroom import protections
 from strongroom.compiler.network import NetworkChoice
@@ -173,47 +183,125 @@ def test_a_response_answers_its_own_request_only() -> None:
 # Ranges
 
 
-def test_rows_beyond_the_planned_ranges_are_refused_and_far_ones_warned_of() -> None:
+def corners(exchange: NetworkExchange, size: float, count: int = 1) -> Table:
+    """Rows of features so many half widths from their centres, on any side."""
+    layout = exchange.layout
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], (count, layout.features))
+    return np.array(layout.centre) + size * signs * np.array(layout.half_width)
+
+
+def slots_of(exchange: NetworkExchange, rows: Table) -> Table:
+    """What is encrypted for rows that share one ciphertext."""
+    (slots,) = exchange.client.encode(rows).ciphertexts
+    return np.asarray(slots)
+
+
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+@pytest.mark.parametrize("far", [1.01, 1e9, 1e300])
+def test_a_feature_beyond_its_range_is_warned_of_and_counts_as_the_end(
+    far: float, side: float
+) -> None:
     exchange = exchange_of("squares")
     layout, row = exchange.layout, exchange.network.rows(1)
-    reach = layout.headroom * np.array(layout.half_width)
-    row[0, 3] = layout.centre[3] + 1.01 * reach[3]
-    with pytest.raises(InputError, match="row 0, ") as caught:
-        exchange.client.check(row)
-    assert caught.value.code == "SR-INPUT-RANGE"
-    with pytest.raises(InputError, match="row 0, "):
-        exchange.client.encode(row)
-    assert f"{row[0, 3]:.3f}" not in str(caught.value)
-    row[0, 3] = layout.centre[3] - 0.99 * reach[3]
-    with pytest.warns(InputRangeWarning, match="1 of 1 rows"):
-        exchange.client.check(row)
+    end = row.copy()
+    reach = side * layout.headroom * layout.half_width[3]
+    row[0, 3], end[0, 3] = (layout.centre[3] + times * reach for times in (far, 1.0))
+    rows = np.vstack([exchange.network.rows(2), row])
+    with pytest.warns(InputRangeWarning) as caught:
+        exchange.client.check(rows)
+    assert [str(warning.message) for warning in caught] == [
+        "1 of 3 rows lie far outside the sample's range, the first at row 2, column 3: what lies "
+        "beyond counts as the end of the range"
+    ]
+    np.testing.assert_array_equal(slots_of(exchange, row), slots_of(exchange, end))
+
+
+def test_the_score_of_a_row_beyond_the_range_is_that_of_its_end() -> None:
+    exchange = exchange_of("squares")
+    layout, row = exchange.layout, exchange.network.rows(1)
+    end = row.copy()
+    row[0, [1, 3]] = 1e6, -1e6
+    for column, side in ((1, 1.0), (3, -1.0)):
+        end[0, column] = layout.centre[column] + side * layout.headroom * layout.half_width[column]
+    scores = exchange.scores(row)
+    error = exchange.plan.costs.score_error
+    assert np.abs(scores - exchange.polynomial_scores(end)).max() <= error
+    # Far from that of the row itself, and from that of the row without the two.
+    assert np.abs(scores - exchange.network.scores(row)).max() > 1e6
+    row[0, [1, 3]] = 0.0
+    assert np.abs(scores - exchange.network.scores(row)).max() > 10.0 * error
+
+
+def test_rows_inside_their_ranges_are_answered_without_a_word() -> None:
+    exchange = exchange_of("squares")
+    row = np.array(exchange.layout.centre)[np.newaxis].copy()
+    row[0, 3] += 0.999 * exchange.layout.headroom * exchange.layout.half_width[3]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        exchange.client.check(exchange.network.rows(5))
+        exchange.client.check(np.vstack([exchange.network.sample, row]))
+
+
+@pytest.mark.parametrize("size", [1.0, 1e9])
+def test_a_row_that_lies_too_far_out_as_a_whole_is_refused(size: float) -> None:
+    exchange = exchange_of("squares")
+    layout = exchange.layout
+    assert layout.headroom * math.sqrt(layout.features) > layout.reach
+    rows = np.vstack([exchange.network.rows(2), corners(exchange, size)])
+    for refuse in (exchange.client.check, exchange.client.encode):
+        with pytest.raises(InputError, match="row 2 as a whole lies further out") as caught:
+            refuse(rows)
+        assert caught.value.code == "SR-INPUT-RANGE"
+        assert "Check the units of its values" in str(caught.value)
+    assert f"{rows[2, 0]:.3f}" not in str(caught.value)
 
 
 def test_rows_at_the_edge_of_what_is_accepted_still_come_back_right() -> None:
     exchange = exchange_of("squares")
     layout = exchange.layout
-    reach = 0.999 * layout.headroom * np.array(layout.half_width)
-    signs = np.random.default_rng(0).choice([-1.0, 1.0], (3, len(reach)))
-    rows = np.array(layout.centre) + signs * reach
-    scores = exchange.scores(rows)
-    largest = 2.0**layout.log_bound
-    exact = exchange.polynomial_scores(rows)
-    inside = np.abs(exact) < largest
-    assert inside.any()
-    assert np.abs(scores - exact)[inside].max() <= largest * 2.0**-11
+    at, beyond = (
+        corners(exchange, times * layout.reach / math.sqrt(layout.features), 3)
+        for times in (0.999, 1.001)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        exchange.client.check(at)
+    with pytest.raises(InputError, match="as a whole"):
+        exchange.client.check(beyond)
+    exact = exchange.polynomial_scores(at)
+    assert np.abs(exact).max() < 2.0**layout.log_bound
+    assert np.abs(exchange.scores(at) - exact).max() <= 2.0 ** (layout.log_bound - 11)
+
+
+def test_a_score_at_the_bound_of_the_plan_is_refused() -> None:
+    exchange = exchange_of("squares")
+    rows = exchange.network.rows(1)
+    pending = exchange.request(rows)
+    response = exchange.answer(pending.body)
+    largest = np.abs(exchange.client.decrypt(pending, response)).max()
+    log_bound = math.floor(math.log2(largest))
+    for bound, believed in ((log_bound, False), (log_bound + 1, True)):
+        client = copy(exchange.client)
+        layout = msgspec.structs.replace(exchange.layout, log_bound=bound)
+        client._circuit = replace(exchange.circuit, layout=layout)
+        if believed:
+            client.decrypt(pending, response)
+            continue
+        with pytest.raises(InputError, match="larger than the model was planned for") as caught:
+            client.decrypt(pending, response)
+        assert caught.value.code == "SR-INPUT-RANGE"
 
 
 def test_features_that_are_only_compared_count_as_their_ranges_end_beyond_it() -> None:
-    exchange = exchange_of("squares")
-    clipping = NetworkExchange.opened(exchange, changed(exchange.plan, layout__clipped=True))
-    layout = exchange.layout
-    centre, half_width = np.array(layout.centre), np.array(layout.half_width)
-    signs = np.random.default_rng(0).choice([-1.0, 1.0], (1, len(centre)))
+    small = comparing_network()
+    exchange = NetworkExchange.over(small, small.choices(EASY)[0], EASY)
+    assert exchange.layout.clipped
+    far, end = (corners(exchange, size) for size in (1e6, 1.0))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        clipping.client.check(centre + signs * 1e6 * half_width)
-    far, end = (clipping.client.encode(centre + signs * reach * half_width) for reach in (1e6, 1.0))
-    np.testing.assert_array_equal(far.ciphertexts[0], end.ciphertexts[0])
+        exchange.client.check(far)
+        exchange.client.check(end)
+    np.testing.assert_array_equal(slots_of(exchange, far), slots_of(exchange, end))
+    # So far out every comparison is plain, at the end of its range as well.
+    error = exchange.plan.costs.score_error
+    assert np.abs(exchange.scores(far) - small.scores(far)).max() <= error
+    np.testing.assert_array_equal(small.scores(far), small.scores(end))

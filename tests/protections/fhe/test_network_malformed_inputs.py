@@ -3,14 +3,20 @@ in the declared coefficients, and nothing else."""
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import replace
+
+import msgspec
 import numpy as np
 import pytest
 from network_exchanges import NetworkExchange, Table, exchange_of
 from numpy.typing import NDArray
 
 from strongroom import engine
+from strongroom.errors import InputError
 from strongroom.protections.fhe import wire
 from strongroom.protections.fhe.client_side import PendingRequest
+from strongroom.protections.fhe.network_client import NetworkClient
 
 
 def request_of(
@@ -28,11 +34,20 @@ def request_of(
     return PendingRequest(body, envelope)
 
 
+def unbounded(exchange: NetworkExchange) -> NetworkClient:
+    """The same client, but one that believes any score: refusing large ones is an asker's own
+    affair, and an attacker does without."""
+    client = copy(exchange.client)
+    layout = msgspec.structs.replace(exchange.layout, log_bound=1000)
+    client._circuit = replace(exchange.circuit, layout=layout)
+    return client
+
+
 def asked(exchange: NetworkExchange, z: Table) -> tuple[Table, bytes]:
     """Scores for numbers that no row becomes, of one ciphertext; and the response."""
     pending = request_of(exchange, [exchange.circuit.packing.input_slots(z)], len(z))
     response = exchange.answer(pending.body)
-    return exchange.client.decrypt(pending, response), response
+    return unbounded(exchange).decrypt(pending, response), response
 
 
 def numbers(exchange: NetworkExchange, how: str) -> Table:
@@ -81,6 +96,23 @@ def test_numbers_beyond_the_sample_give_the_polynomials_at_these(name: str) -> N
     expected = exchange.model.scores(z)
     assert np.abs(expected).max() < 2.0**exchange.layout.log_bound
     assert np.abs(scores - expected).max() < 2.0**-9 * max(1.0, np.abs(expected).max())
+
+
+def test_scores_that_the_model_was_not_planned_for_are_refused_by_an_honest_client() -> None:
+    exchange = exchange_of("squares")
+    z = np.full((1, exchange.layout.features), 4.0)
+    bound = 2.0**exchange.layout.log_bound
+    assert np.abs(exchange.model.scores(z)).max() > bound
+    pending = request_of(exchange, [exchange.circuit.packing.input_slots(z)], 1)
+    response = exchange.answer(pending.body)
+    # What it decrypts may have wrapped around; here it has not.
+    scores = unbounded(exchange).decrypt(pending, response)
+    assert np.abs(scores).max() > bound
+    with pytest.raises(InputError, match="larger than the model was planned for") as caught:
+        exchange.client.decrypt(pending, response)
+    assert caught.value.code == "SR-INPUT-RANGE"
+    assert "Check the units" in str(caught.value)
+    assert f"{np.abs(scores).max():.2f}" not in str(caught.value)
 
 
 def test_slots_that_do_not_repeat_give_a_mean_of_the_polynomials() -> None:
