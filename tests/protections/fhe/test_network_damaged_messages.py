@@ -67,9 +67,13 @@ def outcome(exchange: NetworkExchange, rows: Table, act: Callable[[], Table]) ->
     try:
         scores = act()
     except StrongroomError as error:
-        assert "\n" not in str(error)
-        assert (error.code != TOO_LARGE) or "larger than the model was planned for" in str(error)
-        return error.code
+        code, text = error.code, str(error)
+    else:
+        code, text = "", ""
+    if code:
+        assert "\n" not in text
+        assert code != TOO_LARGE or "larger than the model was planned for" in text
+        return code
     assert (np.abs(scores) < 2.0**exchange.layout.log_bound).all()
     wrong = np.abs(scores - exchange.polynomial_scores(rows))
     return "garbage" if wrong.max() > exchange.plan.costs.score_error else "the answer"
