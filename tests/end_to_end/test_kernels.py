@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -26,12 +26,10 @@ def portable_server(serve: Serve) -> RunningServer:
 
 
 @pytest.fixture(params=available_kernels())
-def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """This process, the client, on each kernel that the processor has."""
     monkeypatch.setenv("STRONGROOM_KERNEL", request.param)
-    catalogued.cache_clear()
-    yield request.param
-    catalogued.cache_clear()
+    return str(request.param)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -53,11 +51,7 @@ def test_a_client_on_the_portable_kernel_asks_a_server_on_the_fastest(
 ) -> None:
     server = serve([binary.package])
     monkeypatch.setenv("STRONGROOM_KERNEL", "portable")
-    catalogued.cache_clear()
-    try:
-        scores = connect(server, binary.package).decision_function(binary.held_out)
-    finally:
-        catalogued.cache_clear()
+    scores = connect(server, binary.package).decision_function(binary.held_out)
     assert np.abs(scores - binary.model.decision_function(binary.held_out)).max() <= (
         binary.score_error
     )

@@ -7,6 +7,7 @@ import hashlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -381,6 +382,9 @@ def test_a_worker_that_is_killed_while_it_takes_a_key_costs_a_repetition(
         if response.status_code == 200:
             break
     assert response.json()["stored"]
+    deadline = time.monotonic() + 10.0
+    while "worker replaced" not in server.log() and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert "worker replaced" in server.log()
     send(server, source, source.public_key())
     assert parse_answer(ask(server, source, "1")) == words_digest([content])

@@ -155,8 +155,8 @@ def plan_network(
         raise PolicyError(
             "SR-POLICY-PRECISION",
             "no parameters in the catalogue hold this model's circuits at the policy's precision",
-            "Lower sanitising_bits, decryption_bits or precision_bits, allow less agreement, or "
-            "train a shallower model",
+            "Lower sanitising_bits, decryption_bits or precision_bits, allow less agreement or "
+            "more key_bytes, or train a shallower model",
         )
     raise PolicyError(
         "SR-POLICY-PARITY",
@@ -191,7 +191,7 @@ def _score_room(graph: Graph, model: NetworkModel, plain: Array, pushed: Array) 
     """
     if (bound := graph.constants.get("bound")) is not None:
         # Circuits are not quite 0 and 1.
-        return 1.125 * float(np.asarray(bound)) + 1e-300
+        return 1.125 * float(np.asarray(bound))
     largest = max(_SCORE_ROOM * _largest(plain), _largest(model.scores(pushed)))
     return max(largest, _largest(model.bias))
 

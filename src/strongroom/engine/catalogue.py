@@ -6,11 +6,12 @@ modulus bits and version.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Final
 
-from strongroom.engine.parameters import Parameters
+from strongroom.engine.parameters import KERNEL_VARIABLE, Parameters
 from strongroom.errors import PolicyError
 
 
@@ -158,13 +159,20 @@ def satisfying(security: str, *, switching: bool | None = None) -> tuple[Catalog
     )
 
 
-@lru_cache(maxsize=64)
 def catalogued(name: str, kernel: str = "") -> Parameters:
-    """Parameters by their name in the catalogue.
+    """Parameters by their name in the catalogue; one object for each name and kernel.
+
+    Args:
+        kernel: as for `Parameters`.
 
     Raises:
         PolicyError: SR-PARAMETERS-UNKNOWN.
     """
+    return _catalogued(name, kernel or os.environ.get(KERNEL_VARIABLE, ""))
+
+
+@cache
+def _catalogued(name: str, kernel: str) -> Parameters:
     entry = CATALOGUE.get(name)
     if entry is None:
         raise PolicyError(

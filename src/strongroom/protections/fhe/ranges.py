@@ -15,8 +15,7 @@ from strongroom.models.feature_columns import RowRefused, listed
 from strongroom.models.features import Features
 
 FAR_OUTSIDE: Final = 2.0
-"""From how many times the sample's range on a caller is warned; sooner, from halfway to where rows
-are refused, if that is near."""
+"""From how many times the sample's range on a caller of a linear model is warned."""
 
 _ROWS_AT_ONCE: Final = 1024
 """That are looked at, so that the features of a wide model fit into memory."""
