@@ -360,8 +360,8 @@ def test_a_worker_that_is_killed_while_it_takes_a_key_costs_a_repetition(
 
     def killer() -> None:
         # A few times: workers that are replaced need a moment to become ready.
-        for _ in range(5):
-            if stop.wait(0.02):
+        for _ in range(200):
+            if stop.wait(0.01):
                 return
             children = Path(f"/proc/{front}/task/{front}/children").read_text().split()
             for pid in children:
