@@ -129,6 +129,7 @@ void bind_parameters(nb::module_& m) {
         for (const auto name : ring::available_kernels()) names.emplace_back(name);
         return names;
     });
+    m.attr("LARGEST_LOG_FLOOD") = ring::kMaxLogFlood;
     m.def("largest_log_modulus", &ckks::largest_log_modulus, "security"_a, "ring_degree"_a);
     nb::class_<ckks::Parameters>(m, "Parameters")
         .def(

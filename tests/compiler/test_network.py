@@ -34,7 +34,7 @@ from strongroom.compiler.network import HEADROOM, PLANNING_ROWS, NetworkChoice
 from strongroom.compiler.network_packing import NetworkPacking, shapes
 from strongroom.compiler.noise import log_distance
 from strongroom.compiler.plan import Plan
-from strongroom.engine import CATALOGUE, catalogued
+from strongroom.engine import CATALOGUE, LARGEST_LOG_FLOOD, catalogued
 from strongroom.errors import PolicyError
 from strongroom.models.activations import IDENTITY
 from strongroom.policy import Policy
@@ -136,6 +136,15 @@ def test_more_sanitising_floods_more() -> None:
     assert strong.plan.guarantee.log_distance_after_budget == pytest.approx(
         log_distance(40, EASY.query_budget)
     )
+
+
+def test_no_plan_floods_wider_than_can_be_sampled() -> None:
+    choices = tree_like(depth=2).choices(with_policy(sanitising_bits=46, query_budget=1))
+    assert choices
+    for choice in choices:
+        layout = layout_of(choice)
+        assert layout.flooding_log_sigma <= LARGEST_LOG_FLOOD
+        assert layout.decryption_log_sigma <= LARGEST_LOG_FLOOD
 
 
 def test_without_sanitising_the_statement_says_that_weights_are_visible() -> None:

@@ -36,12 +36,13 @@ from strongroom.compiler.network_noise import (
     encoding_error,
     flooding,
     rounded_sums,
+    sanitising_flood,
     sum_noise,
 )
 from strongroom.compiler.network_packing import NetworkPacking, shapes
 from strongroom.compiler.plan import CircuitLayout, NetworkLayout, Plan, StepLayout
 from strongroom.compiler.preprocessing import comparison_range, network_range
-from strongroom.engine import Parameters, catalogued, satisfying
+from strongroom.engine import LARGEST_LOG_FLOOD, Parameters, catalogued, satisfying
 from strongroom.engine.slot_functions import slot_function_drops
 from strongroom.engine.square_tower_plans import SquareTowerPlan
 from strongroom.errors import PolicyError
@@ -310,7 +311,16 @@ class _Search:
                 levels = walk(parameters, circuits, magnitudes, limbs, target)
                 if levels is None:
                     continue
-                plan = self._with_levels(name, parameters, packing, levels, magnitudes, largest)
+                noise = sum_noise(parameters, packing, levels, self.model)
+                log_noise = math.ceil(math.log2(noise))
+                sending = Sending(parameters, packing.sums, levels.sum_limbs, levels.sum_limbs)
+                hiding = sanitising_flood(sending, log_noise, self.policy.sanitising_bits)
+                if hiding > LARGEST_LOG_FLOOD:
+                    # More primes do not help; smaller scales make less noise.
+                    continue
+                plan = self._with_levels(
+                    name, parameters, packing, levels, magnitudes, log_noise, largest
+                )
                 tried += 1
                 if plan is not None:
                     return plan
@@ -331,10 +341,10 @@ class _Search:
         packing: NetworkPacking,
         levels: NetworkLevels,
         magnitudes: Magnitudes,
+        log_noise: int,
         largest: float,
     ) -> Plan | None:
         """The plan, if it keeps the policy's precision."""
-        log_noise = math.ceil(math.log2(sum_noise(parameters, packing, levels, self.model)))
         disturbed = ERROR_SIGMAS * encoding_error(parameters, packing, levels, self.sensitivity)
         sums = rounded_sums(packing, levels, self.sensitivity)
         allowed = math.ldexp(largest, -self.policy.precision_bits) if largest else math.inf
@@ -344,7 +354,7 @@ class _Search:
             scale = float(its_levels.response_scale(parameters))
             floods = flooding(sending, scale, log_noise, self.policy)
             room = parameters.log_prefix(response_limbs) - 2.0
-            if floods.decryption_log_sigma + 3.0 > room:
+            if floods.decryption_log_sigma > min(room - 3.0, LARGEST_LOG_FLOOD):
                 continue
             # Coefficients are rounded to steps, and several of them make a score.
             log_step = math.floor(math.log2(floods.score_deviation / sending.spread)) + 1

@@ -28,7 +28,7 @@ from strongroom.compiler.noise import (
     symmetric_variance,
 )
 from strongroom.compiler.packing import LinearPacking
-from strongroom.engine import Parameters
+from strongroom.engine import LARGEST_LOG_FLOOD, Parameters
 from strongroom.policy import Policy
 
 ERROR_SIGMAS: Final = 5.5
@@ -189,6 +189,8 @@ def _scales(
     )
     flooding = sanitising_flood(parameters, limbs, log_weight, shape, policy.sanitising_bits)
     decryption = decryption_flood(parameters, limbs, log_weight, shape, policy)
+    if max(flooding, decryption) > LARGEST_LOG_FLOOD:
+        return None
     # Both floods together must fit into the spare half of the modulus, tails included.
     of_modulus = math.hypot(math.exp2(flooding - log_s), math.exp2(decryption - log_r))
     if math.log2(of_modulus * TAIL) > -_SPARE_BITS:

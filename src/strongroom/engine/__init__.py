@@ -8,6 +8,7 @@ from strongroom.engine.catalogue import CATALOGUE, CatalogueEntry, catalogued, s
 from strongroom.engine.ciphertext import Ciphertext, Plaintext
 from strongroom.engine.encoding import decode, encode_coefficients, encode_slots
 from strongroom.engine.evaluation import (
+    LARGEST_LOG_FLOOD,
     add,
     add_at,
     add_plain,
@@ -70,6 +71,7 @@ from strongroom.engine.switching_keys import (
 
 __all__ = [
     "CATALOGUE",
+    "LARGEST_LOG_FLOOD",
     "RELINEARISATION",
     "CatalogueEntry",
     "Ciphertext",

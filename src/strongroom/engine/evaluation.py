@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from strongroom import _native
 from strongroom.engine.ciphertext import Ciphertext, Plaintext
 from strongroom.engine.keys import PublicKey
+
+LARGEST_LOG_FLOOD: Final = _native.LARGEST_LOG_FLOOD
+"""log2 of the widest flooding that can be sampled, by `sanitise` and at decryption."""
 
 
 def _like(ciphertext: Ciphertext, other: Ciphertext | Plaintext) -> None:
@@ -100,7 +104,8 @@ def sanitise(
         ciphertext: packed by coefficients, at as many primes as the key has.
         key: the asker's public key.
         positions: the declared coefficients, distinct, shape (k,).
-        log_sigma: base-2 logarithm of the standard deviation of the flooding.
+        log_sigma: base-2 logarithm of the standard deviation of the flooding, at most
+            `LARGEST_LOG_FLOOD`.
     """
     if ciphertext.packing != "coefficients":
         raise ValueError("only coefficients can be declared")

@@ -219,12 +219,14 @@ LIES: dict[str, tuple[Lie, str]] = {
     "decryption flooding that is no number": (layout(decryption_log_sigma=NAN), INVALID),
     "decryption flooding without end": (layout(decryption_log_sigma=math.inf), INVALID),
     "decryption flooding beyond the modulus": (layout(decryption_log_sigma=1e4), INVALID),
+    "decryption flooding wider than can be sampled": (layout(decryption_log_sigma=100.5), INVALID),
     "no decryption flooding": (layout(decryption_log_sigma=0.0), FLOODING),
     "a little too little decryption flooding": (
         lambda plan: shifted(plan, decryption_log_sigma=-0.1),
         FLOODING,
     ),
     "sanitising that is no number": (layout(flooding_log_sigma=NAN), INVALID),
+    "sanitising wider than can be sampled": (layout(flooding_log_sigma=100.5), INVALID),
     "no sanitising": (layout(flooding_log_sigma=0.0), FLOODING),
     "less sanitising than the statement says": (
         lambda plan: shifted(plan, flooding_log_sigma=-0.1),

@@ -12,7 +12,7 @@ from strongroom.compiler.messages import Limbs, MessageSizes
 from strongroom.compiler.packing import LinearPacking
 from strongroom.compiler.plan import LinearLayout, Plan
 from strongroom.compiler.precision import LARGEST_LOG_SCALE, LinearShape, log_score_bound
-from strongroom.engine import Parameters, catalogued
+from strongroom.engine import LARGEST_LOG_FLOOD, Parameters, catalogued
 from strongroom.errors import PolicyError
 
 
@@ -125,6 +125,7 @@ def _require_sound(plan: Plan, layout: LinearLayout, parameters: Parameters) -> 
     if abs(layout.log_weight_scale) > LARGEST_LOG_SCALE:
         raise _contradiction("its weights' scale is out of bounds")
     floods = (layout.flooding_log_sigma, layout.decryption_log_sigma)
+    largest = min(largest, LARGEST_LOG_FLOOD)
     if not all(math.isfinite(f) and 0.0 <= f <= largest for f in floods):
         raise _contradiction("its flooding is out of bounds")
     if not -1000 <= layout.log_output_step <= 1000:

@@ -13,7 +13,7 @@ from strongroom.compiler.network_messages import NetworkSizes, uploaded_key_byte
 from strongroom.compiler.network_noise import Sending
 from strongroom.compiler.network_packing import NetworkPacking, StepPacking
 from strongroom.compiler.plan import CircuitLayout, NetworkLayout, Plan
-from strongroom.engine import RELINEARISATION, Parameters, catalogued
+from strongroom.engine import LARGEST_LOG_FLOOD, RELINEARISATION, Parameters, catalogued
 from strongroom.engine.periodic_products import PeriodicLayout
 from strongroom.engine.slot_sums import SumLayout
 from strongroom.errors import PolicyError
@@ -150,10 +150,13 @@ def _require_sound(plan: Plan, layout: NetworkLayout, parameters: Parameters) ->
         0
     ].inputs != (layout.features):
         raise _contradiction("its first step does not take its features")
-    floods = (layout.flooding_log_sigma, layout.decryption_log_sigma, float(layout.log_noise))
+    floods = (layout.flooding_log_sigma, layout.decryption_log_sigma)
     largest = parameters.log_prefix(layout.input_limbs)
     if layout.log_input_scale + max(0.0, math.log2(layout.headroom)) + 1.0 > largest:
         raise _contradiction("its rows do not fit its modulus")
+    if not 0 <= layout.log_noise <= largest:
+        raise _contradiction("its noise is out of bounds")
+    largest = min(largest, LARGEST_LOG_FLOOD)
     if not all(math.isfinite(f) and 0.0 <= f <= largest for f in floods):
         raise _contradiction("its flooding is out of bounds")
     if not -1000 <= layout.log_output_step <= 1000:
