@@ -15,11 +15,12 @@ NATIVE_CODE := $(filter %.cpp %.hpp %.h,$(NATIVE_SOURCES))
 
 NAME ?= linear
 PEERS ?=
+OPTIONS ?=
 PYTEST_FLAGS ?=
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint format bench docs wheel native-sanitize native-fuzz \
+.PHONY: help demo example test test-all lint format bench docs wheel native-sanitize native-fuzz \
 	native-libfuzzer constraints clean distclean
 
 help: ## this list
@@ -28,6 +29,9 @@ help: ## this list
 
 demo: $(STAMPS)/demo ## protect, serve and ask a model on real data; writes demo-report.html
 	@$(BIN)/strongroom demo
+
+example: $(STAMPS)/examples ## an application on real data: make example NAME=healthcare [OPTIONS="--rows 50"]
+	@$(BIN)/python -m examples.$(NAME:linear=healthcare) $(OPTIONS)
 
 test: $(STAMPS)/dev ## all tests but the long ones
 	$(BIN)/python -m pytest -q $(PYTEST_FLAGS)

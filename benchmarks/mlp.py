@@ -156,7 +156,7 @@ def _against_orion(data: Mnist, worker: int) -> dict[str, Any]:
 
         our_turn()
         for count in THREADS:
-            theirs[count] = run_peer("orion", path, IMAGES_A_TURN, threads=count)
+            theirs[count] = run_peer("orion", "mlp", path, IMAGES_A_TURN, threads=count)
             our_turn()
         best = min(THREADS, key=lambda count: _server_ms(turns[count]))
         results |= ours[best].figures("mlp2", turns[best][-1], worker_bytes=worker)

@@ -1,8 +1,8 @@
 """Peers in environments of their own: what they pin does not install beside anything else.
 
 An environment is made once, from requirements/peers-NAME.txt, in the benchmarks' cache folder; it
-is made again when that file changes. A peer runs as a process of its own and prints one line of
-JSON.
+is made again when that file changes. A peer that does install beside us needs none. Each runs as a
+process of its own and prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ REQUIREMENTS = BENCHMARKS.parent / "requirements"
 
 WITHOUT_DEPENDENCIES = {"concrete_ml"}
 """What pins versions that pip refuses to install together; its file lists every package."""
+
+BESIDE_US = {"tenseal"}
+"""What the benchmarks' extra installs."""
 
 
 def run_peer(name: str, *arguments: object, threads: int) -> dict[str, Any]:
@@ -47,6 +50,8 @@ def run_peer(name: str, *arguments: object, threads: int) -> dict[str, Any]:
 
 def _environment(name: str) -> Path:
     """Path of the interpreter of an environment, which is made if it isn't there."""
+    if name in BESIDE_US:
+        return Path(sys.executable)
     requirements = REQUIREMENTS / f"peers-{name.replace('_', '-')}.txt"
     wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
     folder = cache_folder() / "environments" / name.replace("_", "-")

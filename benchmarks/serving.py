@@ -198,7 +198,8 @@ class Exchange:
         """
         plan, resident = self.package.manifest.plan, self.server.resident_bytes()
         guarantee, costs = plan.guarantee, plan.costs
-        memory = costs.model_bytes + costs.evaluation_key_bytes + costs.server_peak_bytes
+        # Keys as they lie on disk, from where a worker maps them.
+        memory = costs.model_bytes + costs.mapped_key_bytes + costs.server_peak_bytes
         time_ratio = costs.server_milliseconds / asked.server_ms
         figures = {
             "server_ms": asked.server_ms,

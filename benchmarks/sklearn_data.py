@@ -44,12 +44,19 @@ def _two_targets() -> tuple[Any, Any]:
     return rows, np.column_stack([targets, 1000.0 * (rows[:, 2] - rows[:, 8])])
 
 
+def _ranked() -> tuple[Any, Any]:
+    """Diabetes with five grades of relevance in place of the targets."""
+    rows, targets = datasets.load_diabetes(return_X_y=True)
+    return rows, np.digitize(targets, np.quantile(targets, [0.2, 0.4, 0.6, 0.8]))
+
+
 DATA: dict[str, Callable[[], tuple[Any, Any]]] = {
     "breast cancer": lambda: datasets.load_breast_cancer(return_X_y=True),
     "wine": lambda: datasets.load_wine(return_X_y=True),
     "digits": lambda: datasets.load_digits(return_X_y=True),
     "diabetes": lambda: datasets.load_diabetes(return_X_y=True),
-    "diabetes2": _two_targets,
+    "two of diabetes": _two_targets,
+    "ranked diabetes": _ranked,
     "mixed wine": _mixed,
 }
 
@@ -58,7 +65,7 @@ DATA: dict[str, Callable[[], tuple[Any, Any]]] = {
 def split(name: str) -> Split:
     """A data set, split by a seed."""
     rows, targets = DATA[name]()
-    stratify = None if name.startswith("diabetes") else targets
+    stratify = None if "diabetes" in name else targets
     return Split(
         *model_selection.train_test_split(
             rows, targets, test_size=HELD_OUT, random_state=SEED, stratify=stratify

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <list>
 #include <stdexcept>
 
 #include "ckks/in_values.hpp"
@@ -15,12 +16,22 @@ using ring::Polynomial;
 
 namespace {
 
-template <class Diagonal>
-void require_shape(const LinearTransform<Diagonal>& plan, const ring::RingPointer& ring,
-                   std::size_t limbs) {
-    if (plan.babies.empty() || plan.giants.empty() ||
-        plan.diagonals.size() != plan.babies.size() * plan.giants.size()) {
-        throw std::invalid_argument("a transform has diagonals for all its steps");
+// Words of a row that are multiplied before the next: of all rotated inputs together they fit into
+// a core's own cache, where every giant step finds them.
+constexpr std::size_t kSlice = 1024;
+
+template <class Factor>
+void require_shape(const LinearTransform<Factor>& plan, const ring::RingPointer& ring,
+                   std::span<const Ciphertext* const> inputs) {
+    if (inputs.empty() || plan.babies.empty() || plan.giants.empty() ||
+        plan.diagonals.size() != inputs.size() * plan.babies.size() * plan.giants.size()) {
+        throw std::invalid_argument("a transform has inputs, and diagonals for all its steps");
+    }
+    const std::size_t limbs = inputs[0]->c0.limbs();
+    for (const Ciphertext* input : inputs) {
+        if (input->c0.ring_pointer() != ring || input->c0.limbs() != limbs) {
+            throw std::invalid_argument("inputs of several rings or levels");
+        }
     }
     if (plan.chained) {
         const SwitchingKey* const first = plan.giants.size() > 1 ? plan.giants[1] : nullptr;
@@ -41,10 +52,9 @@ void require_shape(const LinearTransform<Diagonal>& plan, const ring::RingPointe
     }
 }
 
-void require_diagonal(const Polynomial& part, const ring::RingPointer& ring, std::size_t limbs,
-                      Extent extent) {
+void require_part(const Polynomial& part, const ring::RingPointer& ring, std::size_t limbs) {
     if (part.ring_pointer() != ring || part.form() != Form::kValues || part.limbs() < limbs ||
-        part.extent() != extent) {
+        part.extent() != Extent::kData) {
         throw std::invalid_argument("a diagonal of another ring, form or level");
     }
 }
@@ -110,8 +120,8 @@ class GiantSteps {
 
 // Adds all giant steps, each with its key; chained ones from the last, unturned, with the sum
 // turned in between.
-template <class Diagonal, class Add>
-void for_each_giant(const LinearTransform<Diagonal>& plan, GiantSteps& giants, const Add& add) {
+template <class Factor, class Add>
+void for_each_giant(const LinearTransform<Factor>& plan, GiantSteps& giants, const Add& add) {
     if (!plan.chained) {
         for (std::size_t i = 0; i < plan.giants.size(); ++i) add(i, plan.giants[i]);
         return;
@@ -129,126 +139,174 @@ void times_special(const ring::Ring& ring, std::uint64_t* out, const std::uint64
     ring.kernel().combine(out, &x, &factor, 1, 0, ring.degree(), ring.modulus(row));
 }
 
-// The baby steps of one giant step that have a diagonal.
-template <class Diagonal>
-std::vector<std::size_t> used_babies(const LinearTransform<Diagonal>& plan, std::size_t giant) {
-    std::vector<std::size_t> used;
-    for (std::size_t j = 0; j < plan.babies.size(); ++j) {
-        if (plan.diagonal(giant, j) != nullptr) used.push_back(j);
+// The products of one giant step: diagonals that are not zero, and which rotated input each has.
+template <class Factor>
+struct Products {
+    std::vector<const Factor*> diagonals;
+    std::vector<std::size_t> rotated;
+
+    bool empty() const { return diagonals.empty(); }
+    std::size_t size() const { return diagonals.size(); }
+};
+
+template <class Factor>
+std::vector<Products<Factor>> products_of(const LinearTransform<Factor>& plan) {
+    const std::size_t rotated = plan.diagonals.size() / plan.giants.size();
+    std::vector<Products<Factor>> products(plan.giants.size());
+    for (std::size_t i = 0; i < plan.diagonals.size(); ++i) {
+        if (plan.diagonals[i] == nullptr) continue;
+        products[i / rotated].diagonals.push_back(plan.diagonals[i]);
+        products[i / rotated].rotated.push_back(i % rotated);
     }
-    return used;
+    return products;
 }
+
+// One row of all products with plaintext diagonals. Rotated inputs come in pairs of rows.
+class RowProducts {
+  public:
+    RowProducts(const std::vector<Products<Diagonal>>& steps, std::size_t prime,
+                const std::uint64_t* rotated, std::size_t stride)
+        : rows_(steps.size()) {
+        for (std::size_t i = 0; i < steps.size(); ++i) {
+            for (std::size_t t = 0; t < steps[i].size(); ++t) {
+                const Diagonal& diagonal = *steps[i].diagonals[t];
+                const std::uint64_t* x0 = rotated + 2 * steps[i].rotated[t] * stride;
+                rows_[i].factors.push_back(diagonal.row(prime));
+                rows_[i].x0.push_back(x0);
+                rows_[i].x1.push_back(x0 + stride);
+                rows_[i].log_runs.push_back(diagonal.log_run());
+            }
+        }
+    }
+
+    void multiply(const ring::Kernel& kernel, std::vector<ExtendedCiphertext>& results,
+                  std::size_t row, std::size_t n, const ring::Modulus& m) const {
+        for (std::size_t begin = 0; begin < n; begin += kSlice) {
+            const std::size_t end = std::min(n, begin + kSlice);
+            for (std::size_t i = 0; i < rows_.size(); ++i) {
+                const Rows& rows = rows_[i];
+                if (rows.factors.empty()) continue;
+                kernel.multiply_diagonals(results[i].c0.row(row), results[i].c1.row(row),
+                                          {rows.factors, rows.x0, rows.x1, rows.log_runs}, begin,
+                                          end, m);
+            }
+        }
+    }
+
+  private:
+    struct Rows {
+        std::vector<const std::uint64_t*> factors, x0, x1;
+        std::vector<unsigned> log_runs;
+    };
+    std::vector<Rows> rows_;
+};
 
 }  // namespace
 
-Ciphertext transform(const Parameters& parameters, const Ciphertext& x,
-                     const LinearTransform<Plaintext>& plan, std::size_t drop) {
+Ciphertext transform(const Parameters& parameters, std::span<const Ciphertext* const> inputs,
+                     const LinearTransform<Diagonal>& plan, std::size_t drop) {
     const ring::RingPointer& ring = parameters.ring();
     const ring::Kernel& kernel = ring->kernel();
     const std::size_t n = ring->degree();
-    const std::size_t limbs = x.c0.limbs();
-    require_shape(plan, ring, limbs);
-    for (const Plaintext* diagonal : plan.diagonals) {
+    require_shape(plan, ring, inputs);
+    const std::size_t limbs = inputs[0]->c0.limbs();
+    for (const Diagonal* diagonal : plan.diagonals) {
         if (diagonal == nullptr) continue;
-        require_diagonal(diagonal->polynomial, ring, limbs, Extent::kWithSpecial);
-    }
-    const InValues values(x);
-    const Ciphertext& input = values[0];
-    Decomposition decomposition(parameters, input.c1);
-    std::vector<ExtendedCiphertext> steps;
-    std::vector<std::vector<std::size_t>> used;
-    for (std::size_t i = 0; i < plan.giants.size(); ++i) {
-        used.push_back(used_babies(plan, i));
-        if (!used.back().empty()) {
-            steps.push_back(ExtendedCiphertext::unset(parameters, limbs));
-        } else {
-            steps.emplace_back();
+        if (diagonal->ring_pointer() != ring || diagonal->limbs() < limbs) {
+            throw std::invalid_argument("a diagonal of another ring or level");
         }
     }
-    // Row by row: the rotated inputs of one row serve all giant steps while they are in the cache.
-    ring::parallel_for(decomposition.rows(), [&](std::size_t row) {
-        decomposition.transform_row(row);
+    const InValues values(inputs);
+    std::list<Decomposition> decompositions;
+    for (std::size_t s = 0; s < inputs.size(); ++s) {
+        decompositions.emplace_back(parameters, values[s].c1);
+    }
+    const std::vector<Products<Diagonal>> products = products_of(plan);
+    std::vector<ExtendedCiphertext> steps;
+    for (const Products<Diagonal>& its : products) {
+        steps.push_back(its.empty() ? ExtendedCiphertext{}
+                                    : ExtendedCiphertext::unset(parameters, limbs));
+    }
+    // Row by row: the rotated inputs of one row serve all giant steps while they are in the cache,
+    // and a row of a key all inputs.
+    ring::parallel_for(decompositions.front().rows(), [&](std::size_t row) {
+        for (Decomposition& decomposition : decompositions) decomposition.transform_row(row);
         const bool data = row < limbs;
         const std::size_t prime = data ? row : row - limbs + ring->limbs();
-        const ring::Modulus& m = ring->modulus(prime);
         const std::size_t babies = plan.babies.size();
         const std::size_t stride = ring->row_words();
-        ring::Words rotated(2 * babies * stride), b(n), a(n);
+        ring::Words rotated(2 * babies * inputs.size() * stride), b(n), a(n);
         for (std::size_t j = 0; j < babies; ++j) {
             const SwitchingKey* key = plan.babies[j];
-            std::uint64_t* u0 = rotated.data() + 2 * j * stride;
-            std::uint64_t* u1 = u0 + stride;
-            if (key == nullptr && data) {
-                times_special(*ring, u0, input.c0.row(row), row);
-                times_special(*ring, u1, input.c1.row(row), row);
-                continue;
+            std::size_t s = 0;
+            for (const Decomposition& decomposition : decompositions) {
+                const Ciphertext& input = values[s];
+                std::uint64_t* u0 = rotated.data() + 2 * (s++ * babies + j) * stride;
+                std::uint64_t* u1 = u0 + stride;
+                if (key == nullptr && data) {
+                    times_special(*ring, u0, input.c0.row(row), row);
+                    times_special(*ring, u1, input.c1.row(row), row);
+                    continue;
+                }
+                if (key == nullptr) {
+                    std::fill(u0, u0 + 2 * stride, 0);
+                    continue;
+                }
+                decomposition.multiply_row(*key, row, b.data(), a.data(),
+                                           data ? input.c0.row(row) : nullptr);
+                kernel.permute(u0, b.data(), *key->automorphism());
+                kernel.permute(u1, a.data(), *key->automorphism());
             }
-            if (key == nullptr) {
-                std::fill(u0, u0 + 2 * stride, 0);
-                continue;
-            }
-            decomposition.multiply_row(*key, row, b.data(), a.data(),
-                                       data ? input.c0.row(row) : nullptr);
-            kernel.permute(u0, b.data(), *key->automorphism());
-            kernel.permute(u1, a.data(), *key->automorphism());
         }
-        for (std::size_t i = 0; i < plan.giants.size(); ++i) {
-            if (used[i].empty()) continue;
-            std::vector<const std::uint64_t*> factors, u0, u1;
-            for (const std::size_t j : used[i]) {
-                const Polynomial& diagonal = plan.diagonal(i, j)->polynomial;
-                factors.push_back(diagonal.row(data ? row : row - limbs + diagonal.limbs()));
-                u0.push_back(rotated.data() + 2 * j * stride);
-                u1.push_back(rotated.data() + (2 * j + 1) * stride);
-            }
-            kernel.sum_products(steps[i].c0.row(row), factors.data(), u0.data(), u0.size(), n, m);
-            kernel.sum_products(steps[i].c1.row(row), factors.data(), u1.data(), u1.size(), n, m);
-        }
+        RowProducts(products, prime, rotated.data(), stride)
+            .multiply(kernel, steps, row, n, ring->modulus(prime));
     });
     GiantSteps giants(parameters, limbs);
     for_each_giant(plan, giants, [&](std::size_t i, const SwitchingKey* key) {
-        if (!used[i].empty()) giants.add(steps[i], key);
+        if (!products[i].empty()) giants.add(steps[i], key);
     });
     return giants.finished(drop);
 }
 
-Ciphertext transform(const Parameters& parameters, const Ciphertext& x,
+Ciphertext transform(const Parameters& parameters, std::span<const Ciphertext* const> inputs,
                      const LinearTransform<Ciphertext>& plan, const SwitchingKey& relinearisation,
                      std::size_t drop) {
     const ring::RingPointer& ring = parameters.ring();
     const ring::Kernel& kernel = ring->kernel();
     const std::size_t n = ring->degree();
-    const std::size_t limbs = x.c0.limbs();
-    require_shape(plan, ring, limbs);
+    require_shape(plan, ring, inputs);
+    const std::size_t limbs = inputs[0]->c0.limbs();
     require_key(relinearisation, ring, limbs);
     if (relinearisation.element() != kRelinearisation) {
         throw std::invalid_argument("not a relinearisation key");
     }
     for (const Ciphertext* diagonal : plan.diagonals) {
         if (diagonal == nullptr) continue;
-        require_diagonal(diagonal->c0, ring, limbs, Extent::kData);
-        require_diagonal(diagonal->c1, ring, limbs, Extent::kData);
+        require_part(diagonal->c0, ring, limbs);
+        require_part(diagonal->c1, ring, limbs);
     }
     std::vector<const SwitchingKey*> keys;
     for (const SwitchingKey* key : plan.babies) {
         if (key != nullptr) keys.push_back(key);
     }
-    const InValues values(x);
-    const Ciphertext& input = values[0];
-    const std::vector<Ciphertext> turned = apply_automorphisms(parameters, input, keys);
+    const InValues values(inputs);
+    std::list<std::vector<Ciphertext>> turned;
     std::vector<const Ciphertext*> rotated;
-    for (std::size_t j = 0, next = 0; j < plan.babies.size(); ++j) {
-        rotated.push_back(plan.babies[j] == nullptr ? &input : &turned[next++]);
+    for (std::size_t s = 0; s < inputs.size(); ++s) {
+        turned.push_back(apply_automorphisms(parameters, values[s], keys));
+        std::size_t next = 0;
+        for (const SwitchingKey* key : plan.babies) {
+            rotated.push_back(key == nullptr ? &values[s] : &turned.back()[next++]);
+        }
     }
     // The three components of every giant step, row by row.
     struct Step {
         Polynomial d0, d1, d2;
     };
+    const std::vector<Products<Ciphertext>> products = products_of(plan);
     std::vector<Step> steps(plan.giants.size());
-    std::vector<std::vector<std::size_t>> used;
-    for (std::size_t i = 0; i < plan.giants.size(); ++i) {
-        used.push_back(used_babies(plan, i));
-        if (used.back().empty()) continue;
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+        if (products[i].empty()) continue;
         for (Polynomial* d : {&steps[i].d0, &steps[i].d1, &steps[i].d2}) {
             *d = Polynomial::unset(ring, limbs, Form::kValues);
         }
@@ -256,17 +314,17 @@ Ciphertext transform(const Parameters& parameters, const Ciphertext& x,
     ring::parallel_for(limbs, [&](std::size_t row) {
         const ring::Modulus& m = ring->modulus(row);
         for (std::size_t i = 0; i < plan.giants.size(); ++i) {
-            if (used[i].empty()) continue;
+            if (products[i].empty()) continue;
             // d1 has two products for each of the others' one: e0 u1, then e1 u0.
             std::vector<const std::uint64_t*> e, u;
-            const std::size_t count = used[i].size();
-            for (const std::size_t j : used[i]) {
-                e.push_back(plan.diagonal(i, j)->c0.row(row));
-                u.push_back(rotated[j]->c1.row(row));
+            const std::size_t count = products[i].size();
+            for (std::size_t t = 0; t < count; ++t) {
+                e.push_back(products[i].diagonals[t]->c0.row(row));
+                u.push_back(rotated[products[i].rotated[t]]->c1.row(row));
             }
-            for (const std::size_t j : used[i]) {
-                e.push_back(plan.diagonal(i, j)->c1.row(row));
-                u.push_back(rotated[j]->c0.row(row));
+            for (std::size_t t = 0; t < count; ++t) {
+                e.push_back(products[i].diagonals[t]->c1.row(row));
+                u.push_back(rotated[products[i].rotated[t]]->c0.row(row));
             }
             kernel.sum_products(steps[i].d1.row(row), e.data(), u.data(), 2 * count, n, m);
             kernel.sum_products(steps[i].d0.row(row), e.data(), u.data() + count, count, n, m);
@@ -275,7 +333,7 @@ Ciphertext transform(const Parameters& parameters, const Ciphertext& x,
     });
     GiantSteps giants(parameters, limbs);
     for_each_giant(plan, giants, [&](std::size_t i, const SwitchingKey* key) {
-        if (used[i].empty()) return;
+        if (products[i].empty()) return;
         const Step step = std::move(steps[i]);
         Decomposition decomposition(parameters, step.d2);
         ExtendedCiphertext result = ExtendedCiphertext::unset(parameters, limbs);

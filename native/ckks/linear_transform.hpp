@@ -4,39 +4,37 @@
 #include <span>
 #include <vector>
 
+#include "ckks/diagonals.hpp"
 #include "ckks/products.hpp"
 
 namespace strongroom::ckks {
 
 // Baby-step giant-step: the result is the sum over giant steps i of
-//     rotate_i( sum over baby steps j of diagonal[i][j] rotate_j(x) ).
-// A step is given by its key, nullptr for the identity; a diagonal by a pointer, nullptr for zero.
-// `diagonals` holds babies.size() of them for each giant step. Where giant steps are 0, s, 2 s, ...
-// they may be chained, as Horner evaluates a polynomial: then all but the first have the key for s,
-// and one key takes the place of many.
-template <class Diagonal>
+//     rotate_i( sum over inputs s and baby steps j of diagonal[i][s][j] rotate_j(x_s) ).
+// Several inputs are one vector rotated by middle steps, so that few keys make many baby steps. A
+// step is given by its key, nullptr for the identity; a diagonal by a pointer, nullptr for zero.
+// `diagonals` holds babies.size() of them for each input, for each giant step. Where giant steps
+// are 0, s, 2 s, ... they may be chained, as Horner evaluates a polynomial: then all but the first
+// have the key for s, and one key takes the place of many.
+template <class Factor>
 struct LinearTransform {
     std::span<const SwitchingKey* const> babies, giants;
-    std::span<const Diagonal* const> diagonals;
+    std::span<const Factor* const> diagonals;
     bool chained = false;
-
-    const Diagonal* diagonal(std::size_t giant, std::size_t baby) const {
-        return diagonals[giant * babies.size() + baby];
-    }
 };
 
-// With plaintext diagonals, in values form over data and special primes. Both kinds of steps are
+// With plaintext diagonals. Both kinds of steps are
 // hoisted: rotated inputs stay multiplied by P through all products of a giant step, and results of
 // giant steps are summed before the one division at the end (Bossuat, Mouchet, Troncoso-Pastoriza,
 // Hubaux, "Efficient bootstrapping for approximate homomorphic encryption with non-sparse keys",
 // EUROCRYPT 2021, algorithm 6). Rescaled by the last `drop` primes in that division. Throws
 // std::invalid_argument for operands that do not fit together.
-Ciphertext transform(const Parameters& parameters, const Ciphertext& x,
-                     const LinearTransform<Plaintext>& plan, std::size_t drop);
+Ciphertext transform(const Parameters& parameters, std::span<const Ciphertext* const> inputs,
+                     const LinearTransform<Diagonal>& plan, std::size_t drop);
 
-// With encrypted diagonals, in values form. Rotated inputs share one decomposition; the products of
-// a giant step are summed as three-component ciphertexts and relinearised once.
-Ciphertext transform(const Parameters& parameters, const Ciphertext& x,
+// With encrypted diagonals, in values form. Rotations of an input share one decomposition; the
+// products of a giant step are summed as three-component ciphertexts and relinearised once.
+Ciphertext transform(const Parameters& parameters, std::span<const Ciphertext* const> inputs,
                      const LinearTransform<Ciphertext>& plan, const SwitchingKey& relinearisation,
                      std::size_t drop);
 

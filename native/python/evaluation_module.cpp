@@ -153,33 +153,37 @@ void bind_evaluation(nb::module_& m) {
             });
         },
         "parameters"_a, "ciphertext"_a, "keys"_a, "threads"_a);
+    nb::class_<ckks::Diagonal>(m, "Diagonal")
+        .def(nb::init<const ckks::Plaintext&>(), "plaintext"_a)
+        .def_prop_ro("log_run", &ckks::Diagonal::log_run)
+        .def_prop_ro("bytes", &ckks::Diagonal::bytes);
     m.def(
         "transform_plain",
-        [](const ckks::Parameters& parameters, const ckks::Ciphertext& x, const Keys& babies,
-           const Keys& giants, const std::vector<const ckks::Plaintext*>& diagonals, bool chained,
+        [](const ckks::Parameters& parameters, const Ciphertexts& inputs, const Keys& babies,
+           const Keys& giants, const std::vector<const ckks::Diagonal*>& diagonals, bool chained,
            std::size_t drop, std::size_t threads) {
             return on_threads(threads, [&] {
                 return ckks::transform(
-                    parameters, x,
-                    ckks::LinearTransform<ckks::Plaintext>{babies, giants, diagonals, chained},
+                    parameters, all_of(inputs),
+                    ckks::LinearTransform<ckks::Diagonal>{babies, giants, diagonals, chained},
                     drop);
             });
         },
-        "parameters"_a, "x"_a, "babies"_a, "giants"_a, "diagonals"_a, "chained"_a, "drop"_a,
+        "parameters"_a, "inputs"_a, "babies"_a, "giants"_a, "diagonals"_a, "chained"_a, "drop"_a,
         "threads"_a);
     m.def(
         "transform_encrypted",
-        [](const ckks::Parameters& parameters, const ckks::Ciphertext& x, const Keys& babies,
+        [](const ckks::Parameters& parameters, const Ciphertexts& inputs, const Keys& babies,
            const Keys& giants, const Ciphertexts& diagonals, bool chained,
            const ckks::SwitchingKey& relinearisation, std::size_t drop, std::size_t threads) {
             return on_threads(threads, [&] {
                 return ckks::transform(
-                    parameters, x,
+                    parameters, all_of(inputs),
                     ckks::LinearTransform<ckks::Ciphertext>{babies, giants, diagonals, chained},
                     relinearisation, drop);
             });
         },
-        "parameters"_a, "x"_a, "babies"_a, "giants"_a, "diagonals"_a, "chained"_a,
+        "parameters"_a, "inputs"_a, "babies"_a, "giants"_a, "diagonals"_a, "chained"_a,
         "relinearisation"_a, "drop"_a, "threads"_a);
 }
 

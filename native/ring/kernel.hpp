@@ -26,6 +26,16 @@ struct KeyProducts {
     std::uint64_t factor = 0;
 };
 
+// What `multiply_diagonals` computes from: as many factors as pairs of vectors, at least one. Word
+// i of a product has the factor's word at i >> log_run, its own of `log_runs`, which is 0 or at
+// least kLeastLogRun.
+struct DiagonalProducts {
+    std::span<const std::uint64_t* const> factors, x0, x1;
+    std::span<const unsigned> log_runs;
+};
+
+inline constexpr unsigned kLeastLogRun = 3;
+
 // Vectors are of `n` words, a multiple of 8, in any alignment. Values are fully reduced (below q)
 // on entry and on return, and outputs may be inputs, unless a line says otherwise.
 struct Kernel {
@@ -51,6 +61,11 @@ struct Kernel {
     void (*sum_products)(std::uint64_t* out, const std::uint64_t* const* a,
                          const std::uint64_t* const* b, std::size_t count, std::size_t n,
                          const Modulus& m);
+    // out_0 = sum of factors[t] x0[t] over words `begin` to `end`, multiples of 8, of the vectors,
+    // and out_1 likewise with x1.
+    void (*multiply_diagonals)(std::uint64_t* out_0, std::uint64_t* out_1,
+                               const DiagonalProducts& products, std::size_t begin, std::size_t end,
+                               const Modulus& m);
     // out_b = sum of digits[t] b[t] + factor plus_b, and out_a likewise; out is none of the inputs.
     void (*multiply_key)(std::uint64_t* out_b, std::uint64_t* out_a, const KeyProducts& products,
                          std::size_t n, const Modulus& m);

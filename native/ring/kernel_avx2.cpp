@@ -133,6 +133,39 @@ void sum_products(std::uint64_t* out, const std::uint64_t* const* a, const std::
     }
 }
 
+inline Vector factors_at(const DiagonalProducts& products, std::size_t t, std::size_t i) {
+    const unsigned log_run = products.log_runs[t];
+    const std::uint64_t* word = products.factors[t] + (i >> log_run);
+    return log_run == 0 ? to_double(load_words(word)) : _mm256_set1_pd(static_cast<double>(*word));
+}
+
+// Both sums at once: factors come from memory, and are read once for the two.
+void multiply_diagonals(std::uint64_t* out_0, std::uint64_t* out_1,
+                        const DiagonalProducts& products, std::size_t begin, std::size_t end,
+                        const Modulus& m) {
+    const PrimeField field(m);
+    const SumOfProducts none(m);
+    const std::size_t run = std::size_t{1} << (52 - m.bits);
+    const std::size_t count = products.factors.size();
+    for (std::size_t i = begin; i < end; i += 4) {
+        Vector first = _mm256_setzero_pd();
+        Vector second = first;
+        for (std::size_t t = 0; t < count;) {
+            SumOfProducts first_sum = none;
+            SumOfProducts second_sum = none;
+            for (const std::size_t stop = count - t < run ? count : t + run; t < stop; ++t) {
+                const Vector factor = factors_at(products, t, i);
+                first_sum.add(factor, to_double(load_words(products.x0[t] + i)));
+                second_sum.add(factor, to_double(load_words(products.x1[t] + i)));
+            }
+            first = first_sum.reduced(first, field);
+            second = second_sum.reduced(second, field);
+        }
+        store_words(out_0 + i, field.to_words(first));
+        store_words(out_1 + i, field.to_words(second));
+    }
+}
+
 // Factors without their 2^52 and at most q / 2 in size: the words add up to 2^53, so the products
 // to 2^52 q. Six of them keep the other condition. With kCount known, the loop over it is unrolled
 // and factors stay in registers; 0 is any count.
@@ -264,6 +297,7 @@ constinit const Kernel kAvx2Kernel = {
     .multiply_add = multiply_add,
     .dot = dot,
     .sum_products = sum_products,
+    .multiply_diagonals = multiply_diagonals,
     .multiply_key = multiply_key_generic<sum_products, combine>,
     .combine = combine,
     .permute = permute,

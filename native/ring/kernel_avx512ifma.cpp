@@ -122,6 +122,48 @@ void sum_products(std::uint64_t* out, const std::uint64_t* const* a, const std::
     }
 }
 
+inline Vector factors_at(const DiagonalProducts& products, std::size_t t, std::size_t i) {
+    const unsigned log_run = products.log_runs[t];
+    const std::uint64_t* word = products.factors[t] + (i >> log_run);
+    return log_run == 0 ? load(word) : broadcast(*word);
+}
+
+// Both sums at once: factors come from memory, and are read once for the two.
+void multiply_diagonals(std::uint64_t* out_0, std::uint64_t* out_1,
+                        const DiagonalProducts& products, std::size_t begin, std::size_t end,
+                        const Modulus& m) {
+    const Constants c(m);
+    const Montgomery reduced(m);
+    const Vector two_52 = broadcast(m.two_52);
+    const Vector two_52_shoup = broadcast(m.two_52_shoup >> 12);
+    const std::size_t run = m.products_before_reduction();
+    const std::size_t count = products.factors.size();
+    const auto joined = [&](Vector sum, Vector low, Vector high) {
+        const Vector part = multiply_lazy(reduced(low, high), two_52, two_52_shoup, c);
+        return reduce_once(_mm512_add_epi64(sum, reduce_once(part, c.q)), c.q);
+    };
+    for (std::size_t i = begin; i < end; i += 8) {
+        Vector sum_0 = c.zero;
+        Vector sum_1 = c.zero;
+        for (std::size_t t = 0; t < count;) {
+            Vector low_0 = c.zero, high_0 = c.zero, low_1 = c.zero, high_1 = c.zero;
+            for (const std::size_t stop = count - t < run ? count : t + run; t < stop; ++t) {
+                const Vector factor = factors_at(products, t, i);
+                const Vector x0 = load(products.x0[t] + i);
+                const Vector x1 = load(products.x1[t] + i);
+                low_0 = _mm512_madd52lo_epu64(low_0, factor, x0);
+                high_0 = _mm512_madd52hi_epu64(high_0, factor, x0);
+                low_1 = _mm512_madd52lo_epu64(low_1, factor, x1);
+                high_1 = _mm512_madd52hi_epu64(high_1, factor, x1);
+            }
+            sum_0 = joined(sum_0, low_0, high_0);
+            sum_1 = joined(sum_1, low_1, high_1);
+        }
+        store(out_0 + i, sum_0);
+        store(out_1 + i, sum_1);
+    }
+}
+
 // With kCount known, the loop over it is unrolled and factors stay in registers; 0 is any count.
 // The offset goes through the reduction with the products.
 template <std::size_t kCount>
@@ -318,6 +360,7 @@ const Kernel kAvx512IfmaKernel = {
     .multiply_add = multiply_add,
     .dot = dot,
     .sum_products = sum_products,
+    .multiply_diagonals = multiply_diagonals,
     .multiply_key = multiply_key,
     .combine = combine,
     .permute = permute,

@@ -193,6 +193,39 @@ void sum_products(std::uint64_t* out, const std::uint64_t* const* a, const std::
     }
 }
 
+// One of the two sums; a line of eight words of a run has one factor.
+void multiply_one(std::uint64_t* out, const DiagonalProducts& products,
+                  std::span<const std::uint64_t* const> x, std::size_t i, const Modulus& m) {
+    const std::size_t run = m.products_before_reduction();
+    const std::size_t count = products.factors.size();
+    std::uint64_t result[kLine] = {};
+    for (std::size_t t = 0; t < count;) {
+        uint128 sum[kLine] = {};
+        for (const std::size_t stop = count - t < run ? count : t + run; t < stop; ++t) {
+            const unsigned log_run = products.log_runs[t];
+            const std::uint64_t* factor = products.factors[t] + (i >> log_run);
+            for (std::size_t k = 0; k < kLine; ++k) {
+                sum[k] += static_cast<uint128>(factor[log_run == 0 ? k : 0]) * x[t][i + k];
+            }
+        }
+        for (std::size_t k = 0; k < kLine; ++k) {
+            const std::uint64_t part =
+                multiply_shoup_lazy(montgomery_lazy(sum[k], m), m.two_52, m.two_52_shoup, m.value);
+            result[k] = add_mod(result[k], reduce_once(part, m.value), m);
+        }
+    }
+    for (std::size_t k = 0; k < kLine; ++k) out[i + k] = result[k];
+}
+
+void multiply_diagonals(std::uint64_t* out_0, std::uint64_t* out_1,
+                        const DiagonalProducts& products, std::size_t begin, std::size_t end,
+                        const Modulus& m) {
+    for (std::size_t i = begin; i < end; i += kLine) {
+        multiply_one(out_0, products, products.x0, i, m);
+        multiply_one(out_1, products, products.x1, i, m);
+    }
+}
+
 void combine(std::uint64_t* out, const std::uint64_t* const* x, const std::uint64_t* factors,
              std::size_t count, std::uint64_t offset, std::size_t n, const Modulus& m) {
     for (std::size_t i = 0; i < n; i += kLine) {
@@ -231,6 +264,7 @@ const Kernel kPortableKernel = {
     .multiply_add = multiply_add,
     .dot = dot,
     .sum_products = sum_products,
+    .multiply_diagonals = multiply_diagonals,
     .multiply_key = multiply_key_generic<sum_products, combine>,
     .combine = combine,
     .permute = permute_generic,

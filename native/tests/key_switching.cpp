@@ -77,10 +77,10 @@ void evaluation(std::string_view kernel, std::size_t n, std::size_t threads) {
                                              ring::Extent::kWithSpecial);
     const std::array<const ckks::SwitchingKey*, 2> babies = {nullptr, &turn_key};
     const std::array<const ckks::SwitchingKey*, 1> giants = {nullptr};
-    const std::array diagonals = {&diagonal, &diagonal};
-    const auto map =
-        ckks::transform(parameters, ciphertext,
-                        ckks::LinearTransform<ckks::Plaintext>{babies, giants, diagonals}, 1);
+    const ckks::Diagonal kept(diagonal);
+    const std::array diagonals = {&kept, &kept};
+    const auto map = ckks::transform(
+        parameters, one, ckks::LinearTransform<ckks::Diagonal>{babies, giants, diagonals}, 1);
     CHECK(distance(opened(map, kScale * kScale / prime(2)), mapped) < kClose);
     const auto hidden =
         ckks::encrypt_symmetric(
@@ -88,7 +88,7 @@ void evaluation(std::string_view kernel, std::size_t n, std::size_t threads) {
             .ciphertext;
     const std::array encrypted = {&hidden, &hidden};
     const auto hidden_map = ckks::transform(
-        parameters, ciphertext, ckks::LinearTransform<ckks::Ciphertext>{babies, giants, encrypted},
+        parameters, one, ckks::LinearTransform<ckks::Ciphertext>{babies, giants, encrypted},
         product_key, 1);
     CHECK(distance(opened(hidden_map, kScale * kScale / prime(2)), mapped) < kClose);
 

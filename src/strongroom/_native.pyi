@@ -206,19 +206,28 @@ def apply_automorphism(
 def apply_automorphisms(
     parameters: Parameters, ciphertext: Ciphertext, keys: list[SwitchingKey], threads: int
 ) -> list[Ciphertext]: ...
+
+@final
+class Diagonal:
+    def __init__(self, plaintext: Plaintext) -> None: ...
+    @property
+    def log_run(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+
 def transform_plain(
     parameters: Parameters,
-    x: Ciphertext,
+    inputs: list[Ciphertext],
     babies: list[SwitchingKey | None],
     giants: list[SwitchingKey | None],
-    diagonals: list[Plaintext | None],
+    diagonals: list[Diagonal | None],
     chained: bool,
     drop: int,
     threads: int,
 ) -> Ciphertext: ...
 def transform_encrypted(
     parameters: Parameters,
-    x: Ciphertext,
+    inputs: list[Ciphertext],
     babies: list[SwitchingKey | None],
     giants: list[SwitchingKey | None],
     diagonals: list[Ciphertext | None],

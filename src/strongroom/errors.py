@@ -29,6 +29,8 @@ CODES: Final[dict[str, str]] = {
     "SR-MODEL-FILE": "the model file can't be read, or holds types that are not trusted",
     "SR-MODEL-METHOD": "the plain model has no such method",
     "SR-MODEL-VALUES": "a weight of the model is missing or infinite",
+    "SR-MODEL-TRAINING": "a module can't be fine-tuned on these rows, or its loss is not finite",
+    "SR-MODEL-TREES": "options of trees are given for a model that has none",
     "SR-MODEL-EXTRA": "a library that this kind of model needs is not installed",
     # what a policy or a plan asks for
     "SR-POLICY-VALUE": "a field of the policy has a value that makes no sense",

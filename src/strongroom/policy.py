@@ -31,8 +31,9 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             of statistical security (Li, Micciancio, Schultz, Sorrell, eprint 2022/816).
         decryption_queries: how many published answers (rows), per key, the decryption flooding
             is sized for. Models on the same parameters share a key, and so these answers.
-        query_budget: number of queries (rows) after which the statement gives the distance that
-            `sanitising_bits` leaves.
+        query_budget: number of queries after which the statement gives the distance that
+            `sanitising_bits` leaves. A query is a row that a ciphertext holds, whether or not its
+            request names it.
         precision_bits: least number of bits that the largest score of the sample must keep above
             the error of scores.
         objective: what a plan is chosen for where there is a choice: the time of one row, the time

@@ -74,7 +74,7 @@ def test_the_protected_model_agrees_within_the_declared_error(
     assert quantiles[-1] <= shown["max_score_difference"]
 
 
-def test_another_model_disagrees_and_rows_are_named_by_number_alone(
+def test_another_model_disagrees_and_rows_are_named_by_line_alone(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert compare(folder, "logisticregression", "--json", model="other") == 0
@@ -87,13 +87,14 @@ def test_another_model_disagrees_and_rows_are_named_by_number_alone(
     wrong = np.flatnonzero(plain.argmax(axis=1) != protected.argmax(axis=1))
     assert wrong.size > 0
     assert found["disagreeing_rows"] == wrong.tolist()
+    assert found["disagreeing_lines"] == (wrong + 2).tolist()
     largest = np.abs(plain - protected).max()
     assert found["max_score_difference"] == pytest.approx(largest, abs=1e-3)
     assert found["rows_beyond_declared_error"] == 178
 
     assert compare(folder, "logisticregression", model="other") == 0
     shown = capsys.readouterr().out
-    assert ", ".join(str(row) for row in wrong) in shown
+    assert ", ".join(str(row + 2) for row in wrong) in shown
     assert str(X[wrong[0], 0]) not in shown
 
 

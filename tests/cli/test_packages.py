@@ -199,3 +199,21 @@ def test_the_candidates_are_shown_with_the_chosen_one_first(
     listed = json.loads(capsys.readouterr().out)["candidates"]
     assert [one["parameters"] for one in listed] == ["linear-test", "linear-other"]
     assert listed[1]["costs"]["server_milliseconds"] == 7.25
+
+
+def test_protect_refuses_a_folder_that_is_not_there_before_it_works(
+    api: Calls, sample: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "nowhere" / "model.strongroom"
+    assert app.run(["protect", "model.skops", "--sample", sample, "-o", str(output)]) == 6
+    assert not api.arguments
+    assert "[SR-PACKAGE-FILE]" in capsys.readouterr().err
+
+
+def test_a_wrong_command_line_is_told_in_whole_sentences(
+    sample: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = ["--url", "http://127.0.0.1:1", "--model", "m"]
+    assert app.run(["predict", *url, "--proba", "--scores", sample]) == 2
+    message = "--proba and --scores exclude each other. See `strongroom --help`.\n"
+    assert capsys.readouterr().err.endswith(message)

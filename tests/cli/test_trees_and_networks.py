@@ -131,6 +131,36 @@ def test_predictions_are_the_plain_model_s_and_keys_go_once(
     assert [str(label) for label in again["predictions"]] == labels
 
 
+def test_uploaded_keys_are_listed_with_their_models_deleted_and_sent_again(
+    folder: Path, server: RunningServer
+) -> None:
+    def keys(command: str, *more: str) -> Any:
+        status, out, err = strongroom(
+            *("keys", "uploaded", command, server.url, *more, "--ca", server.certificate, "--json"),
+            cwd=folder,
+            STRONGROOM_TOKEN=server.token,
+        )
+        assert status == 0, err
+        return json.loads(out)
+
+    def sent() -> int:
+        status, out, err = ask(folder, server, "boosted", "boosted.csv", "--json")
+        assert status == 0, err
+        return int(json.loads(out)["key_bytes_sent"])
+
+    sent()
+    found = keys("list")
+    (its_set,) = [
+        one for one in found["key_sets"] if {"name": "boosted", "version": "1"} in one["models"]
+    ]
+    assert found["bytes"] >= its_set["bytes"] > 0
+    assert all(limbs > 0 for _, limbs in its_set["keys"])
+    assert sent() == 0
+    keys("delete", its_set["key_set"], "--yes")
+    assert its_set["key_set"] not in {one["key_set"] for one in keys("list")["key_sets"]}
+    assert sent() > 0
+
+
 def test_a_served_model_of_text_and_gaps_is_compared_with_its_file(
     folder: Path, server: RunningServer
 ) -> None:
@@ -209,8 +239,8 @@ def test_a_value_far_away_counts_as_the_end_of_the_range_with_a_warning(
     status, out, err = ask(folder, server, "network", "far.csv")
     assert (status, len(out.splitlines())) == (0, 1 + 5)
     assert err.splitlines()[-1] == (
-        "warning: 1 of 5 rows lie far outside the sample's range, the first at row 3, "
-        "column 'mean perimeter': what lies beyond counts as the end of the range"
+        "warning: 1 of 5 rows lie far outside the sample's range, the first at "
+        "far.csv line 5, column 'mean perimeter': what lies beyond counts as the end of the range"
     )
 
 

@@ -131,5 +131,5 @@ def open_model(path: str) -> ServedModel:
         manifest_json=encode_manifest(package.manifest).decode(),
         request_limit=1 << 20,
         answer=_Answer(name),
-        key_parameters=PARAMETERS,
+        key_needs=needs(name),
     )

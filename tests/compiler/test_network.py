@@ -155,6 +155,29 @@ def test_without_sanitising_the_statement_says_that_weights_are_visible() -> Non
     check_plan(choice.plan, with_policy(sanitising_bits=0))
 
 
+def test_the_statement_counts_the_rows_that_a_ciphertext_is_answered_for() -> None:
+    choices = choices_of("squares")
+    assert {rows_of(choice) > 1 for choice in choices} == {False, True}
+    for choice in choices:
+        counted = [told for told in choice.plan.guarantee.assumptions if "are counted as" in told]
+        rows = rows_of(choice)
+        if rows > 1:
+            (told,) = counted
+            assert f"ciphertexts times {rows:,}:" in told
+        else:
+            assert not counted
+        # Each query may be a ciphertext of its own: the distance holds for either count.
+        layout = layout_of(choice)
+        ring = catalogued(choice.plan.parameters).ring_degree
+        packing = NetworkPacking.choose(ring // 2, rows, shapes(choice.model), layout.outputs)
+        assert packing is not None
+        guarantee = choice.plan.guarantee
+        responses = guarantee.query_budget * packing.sums.groups
+        assert guarantee.log_distance_after_budget == pytest.approx(
+            min(0.0, log_distance(guarantee.sanitising_bits, responses))
+        )
+
+
 def test_a_policy_against_quantum_computers_gets_such_parameters_only() -> None:
     choices = square_network().choices(with_policy(security="quantum-128"))
     assert choices
@@ -285,6 +308,15 @@ def test_rows_that_would_let_a_crafted_key_unmask_are_not_packed() -> None:
     rings = {catalogued(choice.plan.parameters).ring_degree for choice in careless}
     assert any(most(careful, ring) < most(careless, ring) for ring in rings)
     assert all(most(careful, ring) <= most(careless, ring) for ring in rings)
+
+
+def test_where_weights_are_not_hidden_no_mask_limits_the_rows_of_a_ciphertext() -> None:
+    found = crowded_network().choices(msgspec.structs.replace(LAX, sanitising_bits=0))
+    assert any(
+        unknown_mask(choice) < 4096.0 * modulus / 106.0
+        for choice in found
+        for modulus in [catalogued(choice.plan.parameters).log_prefix(layout_of(choice).sum_limbs)]
+    )
 
 
 @pytest.mark.parametrize(("exposed", "masked"), [(1, True), (126, True), (127, False)])

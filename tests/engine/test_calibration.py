@@ -34,6 +34,7 @@ TRUE = RowTimes(
     samples=290.0,
     embeddings=38.0,
     distant=14.0,
+    fetched=3.0,
     calls=2.0,
 )
 
@@ -83,7 +84,7 @@ def test_known_row_times_predict_what_they_made(error: float) -> None:
     counted = works()
     generator = np.random.default_rng(3)
     times = [exact(w) * (1 + error * generator.uniform(-1, 1)) for w in counted]
-    model = CostModel(catalogued("n13-q144-v1").kernel, {2**13: row_times(counted, times)}, 1.0)
+    model = CostModel(catalogued("n13-q144-v1").kernel, {2**13: row_times(counted, times)}, {})
     other = module._Ring(13, "").parameters
     for unseen in (work.rotate_many(other, 3, 9), work.multiply(other, 3, 1)):
         found = model.milliseconds(other, unseen)
@@ -101,7 +102,7 @@ def test_the_fastest_run_counts() -> None:
         calls["steady"] += 1
         time.sleep(0.002)
 
-    first, second = microseconds([slow_at_first, steady])
+    first, second = microseconds([slow_at_first, steady], time.perf_counter)
     assert 2000 <= first < 20000
     assert second >= 2000
     assert min(calls.values()) >= 2
@@ -133,17 +134,44 @@ def test_a_measurement_has_times_for_all_it_can_see(
     assert all(math.isfinite(time) and time >= 0 for time in astuple(times))
     assert times.transforms > 0
     assert times.samples > 0
-    assert 1.0 <= model.parallel_gain <= 2.0
+    assert 1.0 <= model.parallel_gains[2**12] <= 2.0
 
 
-@pytest.mark.parametrize(("measured", "counts"), [(1.0, 1.8), (1.1, 1.8), (1.5, 1.5)])
+@pytest.mark.parametrize(("share", "quiet"), [(1.0, True), (0.5, False)])
+def test_a_process_that_got_less_than_the_time_that_passed_was_not_alone(
+    share: float, quiet: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = time.perf_counter()
+    monkeypatch.setattr(module, "_CHAINS", {12: (2, 1)})
+    monkeypatch.setattr(module, "available_threads", lambda: 1)
+    monkeypatch.setattr(module.time, "thread_time", lambda: share * (time.perf_counter() - begun))
+    assert measure("").quiet == quiet
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_key_that_comes_from_memory_is_another_copy_every_time(threads: int) -> None:
+    ring = module._Ring(12, "")
+    key_bytes = ring.copies[0].key(min(ring.copies[0].elements)).native.words.nbytes
+    assert len(ring.copies) * key_bytes >= module._UNCACHED_BYTES
+    zero = ring.secret.encrypt(
+        module.encode_slots(ring.parameters, ring.values, module._SCALE, 2, transformed=True)
+    )
+    turned = [ring._rotation(zero, threads)() for _ in range(2)]
+    expected = np.roll(ring.values, -1)
+    for result in turned:
+        found = module.decode(ring.secret.decrypt_raw_do_not_publish(result))
+        assert np.abs(found.real - expected).max() < 1e-3
+
+
+@pytest.mark.parametrize(("measured", "counts"), [(1.0, 1.65), (1.1, 1.65), (1.5, 1.5)])
 def test_a_gain_that_says_that_a_processor_was_busy_does_not_count(
     measured: float, counts: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_CHAINS", {12: (2, 1)})
-    monkeypatch.setattr(module, "_PARALLEL_LOG_DEGREES", (12,))
     monkeypatch.setattr(module._Ring, "parallel_gain", lambda ring: measured)
     monkeypatch.setattr(module, "available_threads", lambda: 2)
-    assert measure("").parallel_gain == counts
+    model = measure("")
+    assert model.parallel_gains == {2**12: counts}
+    assert counts == measured or not model.quiet
     monkeypatch.setattr(module, "available_threads", lambda: 1)
-    assert measure("").parallel_gain == measured
+    assert measure("").parallel_gains == {2**12: measured}

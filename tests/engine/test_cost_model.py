@@ -30,6 +30,7 @@ ROWS = RowTimes(
     samples=100.0,
     embeddings=15.0,
     distant=4.0,
+    fetched=0.5,
     calls=3.0,
 )
 
@@ -44,7 +45,7 @@ RING_14 = parameters_of(14, (45,) * 6, (45, 45, 45))
 
 
 def model_of(parameters: Parameters, gain: float = 2.0) -> CostModel:
-    return CostModel(parameters.kernel, {2**13: ROWS}, gain)
+    return CostModel(parameters.kernel, {2**13: ROWS}, {2**13: gain})
 
 
 def test_a_time_is_the_sum_of_counts_times_row_times() -> None:
@@ -57,9 +58,7 @@ def test_a_time_is_the_sum_of_counts_times_row_times() -> None:
 def test_a_ring_that_was_not_measured_takes_rows_in_proportion() -> None:
     found = model_of(RING_14).milliseconds(RING_14, Work(transforms=3, calls=1))
     assert found == pytest.approx((2 * 3 * 10 + 3) / 1000)
-    both = CostModel(
-        RING_14.kernel, {2**13: ROWS, 2**14: replace(ROWS, transforms=25.0)}, parallel_gain=2.0
-    )
+    both = CostModel(RING_14.kernel, {2**13: ROWS, 2**14: replace(ROWS, transforms=25.0)}, {})
     assert both.milliseconds(RING_14, Work(transforms=3)) == pytest.approx(0.075)
 
 
@@ -71,6 +70,25 @@ def test_threads_divide_what_is_parallel(gain: float, four: float) -> None:
     assert model.milliseconds(RING_13, parallel, 2) == pytest.approx(one / gain)
     assert model.milliseconds(RING_13, parallel, 4) == pytest.approx(one / four)
     assert model.milliseconds(RING_13, serial, 4) == model.milliseconds(RING_13, serial)
+
+
+def test_each_ring_has_its_own_gain() -> None:
+    model = CostModel(RING_14.kernel, {2**13: ROWS}, {2**13: 1.0, 2**14: 2.0})
+    one = [model.milliseconds(ring, Work(transforms=1)) for ring in (RING_13, RING_14)]
+    two = [model.milliseconds(ring, Work(transforms=1), 2) for ring in (RING_13, RING_14)]
+    assert two == pytest.approx([one[0], one[1] / 2])
+
+
+def test_keys_and_diagonals_that_fit_no_cache_take_longer() -> None:
+    model, counted = model_of(RING_13), work.rotate(RING_13, 3)
+    times = [
+        model.milliseconds(RING_13, work.fetching(counted, held))
+        for held in (0, work.CACHED_BYTES // 2, work.CACHED_BYTES, 9 * work.CACHED_BYTES)
+    ]
+    assert times[0] == model.milliseconds(RING_13, counted)
+    assert times[1] - times[0] == pytest.approx(counted.streamed * 0.5 / 2 / 1000)
+    assert times[2] - times[0] == pytest.approx(counted.streamed * 0.5 / 1000)
+    assert times[3] == times[2]
 
 
 def test_times_grow_with_levels_and_rings() -> None:
@@ -88,7 +106,7 @@ def test_hoisting_pays() -> None:
 
 
 def test_another_kernel_or_no_threads_are_refused() -> None:
-    other = CostModel("another", {2**13: ROWS}, 2.0)
+    other = CostModel("another", {2**13: ROWS}, {})
     with pytest.raises(ValueError, match="times of kernel another"):
         other.milliseconds(RING_13, Work())
     with pytest.raises(ValueError, match="at least one thread"):

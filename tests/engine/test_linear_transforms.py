@@ -65,41 +65,55 @@ def random_diagonals(world: World, steps: list[int]) -> Diagonals:
 # Plans
 
 
-@given(steps=st.frozensets(st.integers(0, 300), min_size=1), cost=st.floats(0.5, 8))
-def test_plans_reach_all_steps_and_are_the_cheapest_of_all_strides(
-    steps: frozenset[int], cost: float
+@given(steps=st.frozensets(st.integers(0, 300), min_size=1), key_cost=st.floats(0.0, 8.0))
+def test_plans_reach_all_steps_and_are_the_cheapest_of_all_two_level_strides(
+    steps: frozenset[int], key_cost: float
 ) -> None:
-    plan = StepPlan.choose(steps, cost)
-    assert steps <= {g + b for g, b in product(plan.giants, plan.babies)}
-    assert list(plan.babies) == sorted(set(plan.babies))
-    assert list(plan.giants) == sorted(set(plan.giants))
-    assert plan.steps == set(plan.babies + plan.giants) - {0}
+    plan = StepPlan.choose(steps, key_cost=key_cost)
+    assert steps <= {sum(rotation) for rotation in plan.rotations}
+    for part in (plan.babies, plan.middles, plan.giants):
+        assert list(part) == sorted(set(part))
+    assert plan.steps == set(plan.babies + plan.middles[1:2] + plan.turns) - {0}
 
-    def price(babies: set[int], giants: set[int]) -> float:
-        return len(babies - {0}) + cost * len(giants - {0})
-
-    own = price(set(plan.babies), set(plan.giants))
+    own = plan.cost + key_cost * len(plan.steps)
     for stride in takewhile(lambda s: s <= 2 * 300, (2**i for i in count())):
         babies, giants = {k % stride for k in steps}, {k - k % stride for k in steps}
-        assert own <= price(babies, giants)
+        two = StepPlan(tuple(sorted(babies)), tuple(sorted(giants)))
+        assert own <= two.cost + key_cost * len(two.steps)
 
 
 def test_dense_maps_take_about_twice_the_root_of_their_diagonals_in_rotations() -> None:
     for dense in (16, 64, 256, 1024):
-        plan = StepPlan.choose(frozenset(range(dense)), 1.0)
-        assert len(plan.steps) <= 2 * dense**0.5
-        # Dear giant steps shift the balance.
-        assert len(StepPlan.choose(frozenset(range(dense)), 4.0).giants) < len(plan.giants)
+        plan = StepPlan.choose(frozenset(range(dense)))
+        assert len(plan.rotations) == dense
+        assert len(plan.babies) * len(plan.middles) <= 4 * dense**0.5
+        assert len(plan.giants) <= 2 * dense**0.5
+
+
+@pytest.mark.parametrize("dense", [64, 256, 1024])
+def test_keys_that_cost_much_are_few(dense: int) -> None:
+    many, few = (
+        StepPlan.choose(frozenset(range(dense)), key_cost=cost).steps for cost in (0.0, 8.0)
+    )
+    # Three levels of r steps have r - 1 keys and one for each of the others.
+    assert len(few) < len(many)
+    assert len(few) <= 2 * dense ** (1 / 3) + 2
 
 
 def test_plans_of_one_diagonal_rotate_once_at_most() -> None:
-    assert StepPlan.choose(frozenset({0}), 3.0).steps == frozenset()
-    assert StepPlan.choose(frozenset({12}), 3.0).steps == {12}
+    assert StepPlan.choose(frozenset({0})).steps == frozenset()
+    assert StepPlan.choose(frozenset({12})).steps == {12}
 
 
 def test_a_plan_needs_a_diagonal() -> None:
     with pytest.raises(ValueError, match="at least one diagonal"):
-        StepPlan.choose(frozenset(), 3.0)
+        StepPlan.choose(frozenset())
+
+
+@pytest.mark.parametrize("middles", [(), (4,), (0, 4, 12), (4, 8)])
+def test_middle_steps_are_made_one_from_the_other(middles: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="middle steps"):
+        StepPlan((0, 1), (0,), middles=middles)
 
 
 # Against numpy
@@ -199,6 +213,76 @@ def test_any_plan_that_reaches_all_diagonals_does(
     x, ciphertext = world.some()
     y = apply_transform(world.evaluator, ciphertext, transform)
     world.assert_holds(y, image(diagonals, x))
+
+
+@either_kind
+@pytest.mark.parametrize(
+    ("babies", "middles", "giants"),
+    [
+        ((0, 1), (0, 2), (0, 4, 8, 12, 16)),
+        ((0, 1), (0, 2, 4, 6), (0, 8, 16)),
+        ((1, 3), (0, 2, 4), (0, 8)),
+        ((0,), (0, 1, 2, 3, 4, 5, 6, 7), (0, 8)),
+    ],
+)
+def test_middle_steps_turn_the_vector_before_its_baby_steps(
+    world: World,
+    make: Make,
+    babies: tuple[int, ...],
+    middles: tuple[int, ...],
+    giants: tuple[int, ...],
+) -> None:
+    reached = {b + m + g for b in babies for m in middles for g in giants}
+    diagonals = random_diagonals(world, sorted(reached)[1:])
+    plan = StepPlan(babies, giants, middles=middles)
+    transform: Transform = (
+        LinearTransform.from_diagonals(world.parameters, diagonals, scale=SCALE, plan=plan)
+        if make is plain
+        else EncryptedLinearTransform.from_diagonals(
+            world.secret, diagonals, scale=SCALE, plan=plan
+        )
+    )
+    keys = EvaluationKeys(world.parameters, {e: world.keys.key(e) for e in transform.elements})
+    x, ciphertext = world.some()
+    y = apply_transform(Evaluator(keys, threads=2), ciphertext, transform)
+    world.assert_holds(y, image(diagonals, x), len(reached) * 2.0**-25)
+
+
+# Diagonals that repeat
+
+
+@pytest.mark.parametrize("log_scale", [20, 45])
+@pytest.mark.parametrize("kernel", engine.available_kernels())
+def test_of_diagonals_that_repeat_one_period_is_kept(kernel: str, log_scale: int) -> None:
+    primes = switching_parameters(512, (50, 40, 40), (50,), kernel=kernel)
+    world = World(primes)
+    generator = np.random.default_rng(log_scale)
+    scale = Fraction(2) ** log_scale
+    sizes = {}
+    for period in (1, 2, 8, 32, 64, world.slots):
+        values = generator.normal(size=period) + 1j * generator.normal(size=period)
+        repeated = np.tile(values, world.slots // period)
+        (kept,) = LinearTransform.from_diagonals(primes, {0: repeated}, scale=scale).diagonals
+        assert kept is not None
+        repeats = world.slots // period
+        assert kept.log_run == (repeats.bit_length() - 1 if repeats >= 8 else 0)
+        sizes[period] = kept.bytes
+    assert sizes[1] < sizes[8] < sizes[32] < sizes[64] == sizes[world.slots]
+
+
+@pytest.mark.parametrize("kernel", engine.available_kernels())
+def test_diagonals_of_any_periods_multiply_as_they_are(kernel: str) -> None:
+    world = World(switching_parameters(512, (50, 40, 40), (50,), kernel=kernel))
+    generator = np.random.default_rng(1)
+    diagonals: Diagonals = {
+        k: np.tile(generator.normal(size=period), world.slots // period)
+        for k, period in enumerate((1, 2, 4, 16, 64, world.slots, 1, 8))
+    }
+    x, ciphertext = world.some()
+    transform = plain(world, diagonals)
+    keys = EvaluationKeys(world.parameters, {e: world.keys.key(e) for e in transform.elements})
+    y = apply_transform(Evaluator(keys, threads=1), ciphertext, transform)
+    world.assert_holds(y, image(diagonals, x), 2.0**-20)
 
 
 @either_kind

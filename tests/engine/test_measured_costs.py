@@ -16,7 +16,9 @@ from strongroom.engine import measured_costs as module
 from strongroom.engine.cost_model import CostModel, RowTimes
 from strongroom.engine.measured_costs import cache_folder, cost_model
 
-ROWS = RowTimes(10.0, 13.0, 0.1, 1.0, 0.5, 20.0, 100.0, 15.0, 4.0, 3.0)
+ROWS = RowTimes(10.0, 13.0, 0.1, 1.0, 0.5, 20.0, 100.0, 15.0, 4.0, 0.5, 3.0)
+
+GAINS = {2**12: 1.5, 2**13: 1.6}
 
 
 class Measuring:
@@ -24,10 +26,11 @@ class Measuring:
 
     def __init__(self) -> None:
         self.count = 0
+        self.quiet = True
 
     def __call__(self, kernel: str) -> CostModel:
         self.count += 1
-        return CostModel(kernel, {2**12: ROWS, 2**13: ROWS}, 1.5)
+        return CostModel(kernel, dict.fromkeys((2**12, 2**13), ROWS), GAINS, self.quiet)
 
 
 @pytest.fixture
@@ -134,7 +137,8 @@ DAMAGES = {
     "no rings": lambda: with_model(rows={}),
     "a ring that is too small": lambda: with_ring("1"),
     "a ring that is too large": lambda: with_ring("1048576"),
-    "an impossible gain": lambda: with_model(parallel_gain=7.0),
+    "an impossible gain": lambda: with_model(parallel_gains={"4096": 7.0, "8192": 1.5}),
+    "a gain for other rings": lambda: with_model(parallel_gains={"4096": 1.5}),
     "a negative time": lambda: with_rows(passes=-1.0),
     "a time too large for a double": lambda: with_rows(passes=1.0).replace(
         b'"passes": 1.0', b'"passes": 1e999'
@@ -171,6 +175,21 @@ def test_another_machine_or_version_has_a_file_of_its_own(
     folder = cache_folder()
     assert folder is not None
     assert len(list(folder.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("quiet", "age_seconds", "count"), [(False, 60, 1), (False, 4000, 2), (True, 4000, 1)]
+)
+def test_what_was_measured_beside_others_serves_for_an_hour(
+    quiet: bool, age_seconds: int, count: int, measuring: Measuring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measuring.quiet = quiet
+    cost_model("portable")
+    forget(monkeypatch)
+    made = time.time() - age_seconds
+    os.utime(only_file(), (made, made))
+    cost_model("portable")
+    assert measuring.count == count
 
 
 def test_without_a_place_for_a_file_memory_keeps_it(

@@ -19,7 +19,6 @@ from strongroom.engine import (
     StepPlan,
     conjugation_element,
 )
-from strongroom.engine.linear_transforms import PLAIN_GIANT_COST
 from strongroom.engine.periodic_products import PeriodicLayout, PeriodicProduct
 from strongroom.errors import KeyStoreError
 
@@ -190,10 +189,9 @@ def test_the_layout_that_is_chosen_never_takes_twice_the_time_of_padding_to_powe
 
 def price(layout: PeriodicLayout | MatrixLayout) -> float:
     """Rotations, those before the diagonals and those after, roughly in baby steps."""
-    plan = StepPlan.choose(frozenset(range(layout.diagonals)), PLAIN_GIANT_COST)
+    plan = StepPlan.choose(frozenset(range(layout.diagonals)))
     sums = len(layout.fold_steps) + (isinstance(layout, PeriodicLayout) and layout.paired)
-    turns = len(plan.babies) + PLAIN_GIANT_COST * len(plan.giants)
-    return turns + 3.0 * sums + 0.15 * layout.diagonals
+    return plan.cost + 3.0 * sums + 0.15 * layout.diagonals
 
 
 def test_pairs_halve_what_a_wide_vector_takes() -> None:

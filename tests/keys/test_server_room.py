@@ -279,7 +279,7 @@ def test_a_restarted_server_counts_what_is_there(
     with closing(open_store(tmp_path)) as store:
         folder = send_all(store, "clinic", first)
         (described,) = store.sets("clinic")
-        assert (described.parameters, described.keys) == (NAME, 2)
+        assert (described.parameters, len(described.keys)) == (NAME, 2)
         assert described.key_set == first.identifier.hex()
     with closing(open_store(tmp_path, total_bytes=set_bytes + key_bytes // 2)) as store:
         assert is_whole(store, folder, first)

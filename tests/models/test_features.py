@@ -11,6 +11,7 @@ import pytest
 from strongroom.errors import InputError, PolicyError
 from strongroom.models.feature_blocks import Filled, Missing, Numbers, Projected, Scaled
 from strongroom.models.feature_codes import Above, Bins, Coded, Codes, OneHot
+from strongroom.models.feature_columns import OnColumns
 from strongroom.models.feature_products import Mapped, Monomials, Normalised, Power, SquaredNorm
 from strongroom.models.features import Features
 from strongroom.models.rows import InputSpec
@@ -68,6 +69,15 @@ def test_blocks_leave_rows_as_they_were_and_say_which_columns_they_take(
     if sentence:
         assert sentence.endswith(".")
         assert all(NAMES[place] in sentence for place in block.reads)
+
+
+def test_a_block_that_does_not_say_what_it_makes_can_not_be_made() -> None:
+    class Silent(OnColumns, frozen=True, tag="silent"):
+        pass
+
+    for kind in (OnColumns, Silent):
+        with pytest.raises(TypeError, match="abstract methods 'encode', 'sentence'"):
+            kind((0,))
 
 
 def test_blocks_stand_side_by_side_and_on_one_another() -> None:

@@ -16,6 +16,7 @@ from sklearn.datasets import load_wine
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from xgboost import XGBClassifier
@@ -144,3 +145,20 @@ def test_the_dials_reach_trees_in_a_pipeline_in_a_file(tmp_path: Path) -> None:
     )
     assert "cut points" in " ".join(usual.features.sentences(usual.input.column_labels()))
     assert "cut points" not in " ".join(hidden.features.sentences(hidden.input.column_labels()))
+
+
+@pytest.mark.parametrize(
+    "trees", [TreeOptions(), TreeOptions(grid="hidden"), TreeOptions(trees_per_group=2)]
+)
+def test_options_of_trees_are_refused_for_a_model_without_trees(
+    pipeline: Any, trees: TreeOptions, tmp_path: Path
+) -> None:
+    skops.io.dump(pipeline, tmp_path / "model.skops")
+    network = make_pipeline(StandardScaler(), MLPClassifier((2,), solver="lbfgs", alpha=1.0))
+    network.fit(X, Y)
+    for model in (pipeline, tmp_path / "model.skops", network):
+        with pytest.raises(ModelError) as caught:
+            import_model(model, trees=trees)
+        assert caught.value.code == "SR-MODEL-TREES"
+    forest = make_pipeline(StandardScaler(), RandomForestClassifier(2, max_depth=2)).fit(X, Y)
+    assert import_model(forest, trees=trees).output.classes

@@ -3,11 +3,14 @@ that names file, line and column and never the cell."""
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
-from strongroom.errors import InputError
+from strongroom.errors import InputError, InputRangeWarning
 from strongroom.models.categories import Categories
+from strongroom.models.feature_columns import RowRefused, RowsFarOut
 from strongroom.models.rows import InputSpec
 from strongroom.models.text_rows import TextRows, typed_labels
 
@@ -102,3 +105,36 @@ def test_a_column_of_labels_is_taken_out() -> None:
 )
 def test_labels_are_numbers_where_all_of_them_are(cells: list[str], labels: list[object]) -> None:
     assert typed_labels(cells) == labels
+
+
+def far_out() -> None:
+    warnings.warn(RowsFarOut("2 of 3 rows, the first at ", 1, ", column 0: far"), stacklevel=2)
+
+
+def test_warnings_of_rows_name_lines_and_others_are_left_alone() -> None:
+    rows = table("1|Oslo|1", "2|Oslo|1", "3|Oslo|1")
+    with pytest.warns(Warning) as caught:
+        far_out()
+        with rows.naming_lines():
+            far_out()
+            warnings.warn("row 1 of something else", UserWarning, stacklevel=1)
+        far_out()
+    assert [str(one.message) for one in caught] == [
+        "2 of 3 rows, the first at row 1, column 0: far",
+        "2 of 3 rows, the first at rows.csv line 3, column 0: far",
+        "row 1 of something else",
+        "2 of 3 rows, the first at row 1, column 0: far",
+    ]
+    assert all(issubclass(one.category, UserWarning) for one in caught)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(InputRangeWarning, match=r"first at rows\.csv line 3, "):
+            with rows.naming_lines():
+                far_out()
+
+
+def test_a_refused_row_is_named_by_its_line() -> None:
+    with pytest.raises(InputError, match=r"rows\.csv line 4 has no answer") as caught:
+        with table("1|Oslo|1", "2|Oslo|1", "3|Oslo|1").naming_lines():
+            raise RowRefused("SR-INPUT-RANGE", 2, " has no answer", "")
+    assert caught.value.code == "SR-INPUT-RANGE"

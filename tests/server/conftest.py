@@ -205,10 +205,10 @@ def refused(tmp_path: Path) -> Callable[..., tuple[int, str]]:
 
 @pytest.fixture(scope="session")
 def eventually() -> Callable[[Callable[[], bool]], None]:
-    """Waits for a condition, at most ten seconds."""
+    """Waits for a condition, at most a minute."""
 
     def _eventually(condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not condition():
             assert time.monotonic() < deadline, "the condition did not come true"
             time.sleep(0.02)

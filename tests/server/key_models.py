@@ -49,5 +49,5 @@ def open_model(path: str) -> ServedModel:
         manifest_json=MANIFEST,
         request_limit=1 << 20,
         answer=_answer,
-        key_parameters="" if path == "keyless" else PARAMETERS,
+        key_needs=None if path == "keyless" else needs(1),
     )

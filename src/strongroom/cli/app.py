@@ -20,6 +20,7 @@ from strongroom.cli import (
     predict,
     protect,
     serve,
+    uploaded_keys,
 )
 
 app = typer.Typer(
@@ -37,6 +38,7 @@ app.command("serve")(serve.serve_command)
 app.command("predict")(predict.predict_command)
 app.command("compare")(compare.compare_command)
 app.add_typer(keys.app, name="keys")
+keys.app.add_typer(uploaded_keys.app, name="uploaded")
 app.command("demo")(demo.demo_command)
 
 

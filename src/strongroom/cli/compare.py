@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 import strongroom
 from strongroom import protections
 from strongroom.cli import compare_plot, passphrase, show
-from strongroom.cli.output_file import require_writable, write_output
+from strongroom.cli.output_file import require_ending, require_writable, write_output
 from strongroom.cli.policy_options import JsonOption, NoHeaderOption
 from strongroom.cli.predict import say_keys_sent
 from strongroom.cli.rows_file import read_rows
@@ -22,7 +23,6 @@ from strongroom.cli.token import find_token
 from strongroom.client.client import Client
 from strongroom.client.progress import RowProgress
 from strongroom.compiler.plan import Plan
-from strongroom.errors import InputError
 from strongroom.keys.store import KeyStore
 from strongroom.models.graph import Graph
 from strongroom.models.load import import_model
@@ -44,6 +44,7 @@ class Comparison:
         package_digest: of the protected model.
         plain, protected: raw scores, shape (n, outputs).
         agree: which rows predict the same, shape (n,).
+        lines: of the rows in their file, counted from 1.
         score_error: that the plan declares.
     """
 
@@ -51,6 +52,7 @@ class Comparison:
     plain: NDArray[np.float64]
     protected: NDArray[np.float64]
     agree: NDArray[np.bool_]
+    lines: Sequence[int]
     score_error: float
 
     @property
@@ -62,6 +64,11 @@ class Comparison:
     def disagreeing(self) -> list[int]:
         """Rows that predict something else, counted from 0."""
         return [int(row) for row in np.flatnonzero(~self.agree)]
+
+    @property
+    def disagreeing_lines(self) -> list[int]:
+        """The same by their lines."""
+        return [self.lines[row] for row in self.disagreeing]
 
     @property
     def differences(self) -> NDArray[np.float64]:
@@ -104,13 +111,14 @@ def compare_command(
     """Run ROWS through the plain and the protected model and show how far they differ.
 
     A package file is run here, encrypted, with a key that is thrown away. Rows are named by their
-    number, counted from 0; what they hold is never shown.
+    lines in the file; what they hold is never shown.
     """
     served = source.startswith(("http://", "https://"))
     if served and name is None:
         raise typer.BadParameter("a URL needs --name NAME, and --model is the file of the model")
     if output is not None:
-        _require_plot(output, overwrite=overwrite)
+        require_ending(output, _PLOT, "a plot is written as SVG")
+        require_writable(output, overwrite=overwrite)
     table = read_rows(rows, header=not no_header)
     graph = import_model(model)
     if served:
@@ -138,6 +146,7 @@ def compare_command(
             plain_predictions(model, graph, checked),
             plan.costs.score_error,
         ),
+        lines=table.lines,
         score_error=plan.costs.score_error,
     )
     if output is not None:
@@ -148,16 +157,6 @@ def compare_command(
     show.print_table(f"{model.name}: plain against protected", ("", ""), _rows(comparison))
     if output is not None:
         print(f"wrote {output}")
-
-
-def _require_plot(output: Path, *, overwrite: bool) -> None:
-    if output.suffix.lower() != _PLOT:
-        raise InputError(
-            "SR-INPUT-FILE",
-            f"a plot is written as SVG, and {output} has another ending",
-            f"Name a file that ends in {_PLOT}",
-        )
-    require_writable(output, overwrite=overwrite)
 
 
 def _checked(table: TextRows, graph: Graph, plan: Plan) -> NDArray[np.float64]:
@@ -195,9 +194,9 @@ def _local_scores(package: strongroom.Package, rows: NDArray[np.float64]) -> NDA
 
 
 def _rows(comparison: Comparison) -> list[tuple[str, str]]:
-    differences, disagreeing = comparison.differences, comparison.disagreeing
+    differences, disagreeing = comparison.differences, comparison.disagreeing_lines
     beyond = int(np.sum(differences > comparison.score_error))
-    named = ", ".join(str(row) for row in disagreeing[:_NAMED_ROWS])
+    named = ", ".join(str(line) for line in disagreeing[:_NAMED_ROWS])
     if len(disagreeing) > _NAMED_ROWS:
         named += f" and {len(disagreeing) - _NAMED_ROWS:,} more"
     return [
@@ -205,7 +204,7 @@ def _rows(comparison: Comparison) -> list[tuple[str, str]]:
             "predictions equal to the plain model's",
             f"{comparison.agreement:.2%} of {len(differences):,} rows",
         ),
-        ("rows that disagree, counted from 0", named or "none"),
+        ("lines that disagree", named or "none"),
         ("largest score difference", f"{differences.max():.1e}"),
         *(
             (f"{100 * share:g}% of the rows differ by at most", f"{difference:.1e}")
@@ -222,6 +221,7 @@ def _object(comparison: Comparison, output: Path | None) -> dict[str, Any]:
         "rows": len(differences),
         "agreement": comparison.agreement,
         "disagreeing_rows": comparison.disagreeing,
+        "disagreeing_lines": comparison.disagreeing_lines,
         "max_score_difference": float(differences.max()),
         "score_difference_quantiles": {
             f"{share:g}": difference for share, difference in comparison.quantiles().items()

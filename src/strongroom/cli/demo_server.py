@@ -41,9 +41,13 @@ class RunningServer:
 
 @contextmanager
 def running_server(
-    packages: Sequence[Path], folder: Path, *, workers: int = 1
+    packages: Sequence[Path], folder: Path, *, workers: int = 1, threads: int | None = None
 ) -> Iterator[RunningServer]:
     """Serve packages from a process of its own until the context ends.
+
+    Args:
+        folder: for everything that the server writes.
+        threads: of one evaluation; what the server thinks right, if None.
 
     Raises:
         ServerError: SR-SERVER-CONFIG if the process ends instead of serving.
@@ -55,6 +59,7 @@ def running_server(
     command = [sys.executable, "-m", "strongroom.cli", "serve", *map(str, packages)]
     command += ["--tokens", str(folder / "tokens.json"), "--port", "0", "--workers", str(workers)]
     command += ["--key-folder", str(folder / "keys")]
+    command += [] if threads is None else ["--threads", str(threads)]
     command += ["--tls-cert", str(certificate), "--tls-key", str(key)]
     with log.open("wb") as errors:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)

@@ -17,7 +17,7 @@ USAGE_STATUS = 2
 INTERRUPTED_STATUS = 130
 
 
-def report(failure: BaseException, *, as_json: bool) -> int:
+def report(failure: BaseException, *, as_json: bool, program: str = "strongroom") -> int:
     """Tell about a failure and give the exit status that goes with it.
 
     One line `error: [CODE] …` on standard error; with `as_json` also one JSON object on standard
@@ -34,7 +34,7 @@ def report(failure: BaseException, *, as_json: bool) -> int:
         code, status = "SR-USAGE", failure.exit_code
         sentence = f"[{code}] {_one_line(failure.format_message())}"
         if status == USAGE_STATUS:
-            sentence += " See `strongroom --help`."
+            sentence = f"{sentence.rstrip('.')}. See `{program} --help`."
     else:
         code, status = "SR-INTERNAL", 1
         sentence = (

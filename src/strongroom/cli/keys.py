@@ -24,6 +24,7 @@ token_app = typer.Typer(no_args_is_help=True, help="Tokens that let tenants use 
 app.add_typer(token_app, name="token")
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="As `keys list` shows it.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 TokensOption = Annotated[Path, typer.Option("--tokens", help="Token file of the server.")]
 
 
@@ -66,21 +67,27 @@ def show_command(name: NameArgument, as_json: JsonOption = False) -> None:
 @app.command("delete")
 def delete_command(
     name: NameArgument,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Delete a key for good. The next prediction makes a new one."""
     store = KeyStore.open()
     one = store.describe(name)
-    if not yes:
-        if not sys.stdin.isatty():
-            raise typer.BadParameter("nobody is there to confirm; pass --yes")
-        typer.confirm(f"Delete the key {one.name} for good?", abort=True, err=True)
+    require_yes(f"Delete the key {one.name} for good?", given=yes)
     store.delete(one.name)
     if as_json:
         show.print_json({"deleted": one.name})
     else:
         show.print_lines([f"deleted {one.name}"])
+
+
+def require_yes(question: str, *, given: bool) -> None:
+    """Ask a person who is there, unless the answer was given on the command line."""
+    if given:
+        return
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("nobody is there to confirm; pass --yes")
+    typer.confirm(question, abort=True, err=True)
 
 
 @token_app.command("create")

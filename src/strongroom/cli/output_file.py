@@ -10,6 +10,24 @@ from strongroom.errors import InputError
 _OVERWRITE = "Choose another file, or pass --overwrite to replace it"
 
 
+def require_ending(path: Path, ending: str, what: str) -> None:
+    """Refuse an output file whose name says that it is something else.
+
+    Args:
+        ending: with its dot.
+        what: is written, as the beginning of a sentence.
+
+    Raises:
+        InputError: SR-INPUT-FILE.
+    """
+    if path.suffix.lower() != ending:
+        raise InputError(
+            "SR-INPUT-FILE",
+            f"{what}, and {path} has another ending",
+            f"Name a file that ends in {ending}",
+        )
+
+
 def require_writable(path: Path, *, overwrite: bool) -> None:
     """Refuse an output file that can't be written, before any work is done for it.
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-import strongroom
+from strongroom.cli import depth_lines, plan_page, show, statement
 from strongroom.cli import policy_options as options
-from strongroom.cli import show, statement
+from strongroom.cli.output_file import require_ending, require_writable, write_output
 from strongroom.cli.rows_file import read_rows
+from strongroom.compiler.depth import RingDepth, levels_used, ring_depths
+from strongroom.compiler.plan import NetworkLayout, Plan
+from strongroom.package.build import candidates
 from strongroom.policy import Policy
 
 ModelArgument = Annotated[
@@ -37,10 +41,20 @@ def plan_command(
     grid: options.GridOption = None,
     trees_per_group: options.GroupOption = None,
     decoys: options.DecoysOption = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Draw the plan on a page, NAME.html.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the page.")] = False,
     no_header: options.NoHeaderOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Say what protecting MODEL would cost and promise. Writes nothing, makes no key."""
+    """Say what protecting MODEL would cost and promise. Makes no key, and writes no package.
+
+    The page of --html is for the owner: it says what each layer takes.
+    """
+    if html is not None:
+        require_ending(html, ".html", "a page is written as HTML")
+        require_writable(html, overwrite=overwrite)
     trees = options.tree_options(grid, trees_per_group, decoys)
     policy = Policy(
         security=security,
@@ -50,27 +64,22 @@ def plan_command(
         objective=objective,
     )
     rows = read_rows(sample, header=not no_header)
-    with show.working("planning"):
-        candidates = strongroom.plans(
-            model, sample=rows, protection=protection, policy=policy, trees=trees
-        )
-    plan = candidates[0]
+    with show.working("planning"), rows.naming_lines():
+        found = candidates(model, sample=rows, protection=protection, policy=policy, trees=trees)
+        plans = [candidate.plan for candidate in found]
+        plan = plans[0]
+        depths = ring_depths(policy) if isinstance(plan.layout, NetworkLayout) else ()
+        if html is not None:
+            planned = plan_page.PlannedModel(model.name, plans, found[0].stages(), depths)
+            write_output(html, plan_page.page(planned), overwrite=overwrite)
     if as_json:
-        others = [
-            {
-                "parameters": candidate.parameters,
-                "rows_per_ciphertext": candidate.layout.rows_per_ciphertext,
-                "costs": candidate.costs,
-            }
-            for candidate in candidates
-        ]
-        show.print_json({"plan": plan, "candidates": others})
+        show.print_json(_object(plans, depths) | ({"html": str(html)} if html else {}))
         return
     show.print_lines([f"{model.name}: {statement.model_line(plan)}"])
-    if len(candidates) > 1:
-        shown = statement.candidate_rows(candidates)
+    if len(plans) > 1:
+        shown = statement.candidate_rows(plans)
         show.print_table(
-            f"Candidates, the best for {objective} first ({len(shown)} of {len(candidates)}); "
+            f"Candidates, the best for {objective} first ({len(shown)} of {len(plans)}); "
             "rows: how many share a ciphertext",
             statement.CANDIDATE_HEAD,
             shown,
@@ -84,3 +93,25 @@ def plan_command(
         "Who sees what", ("", "the server", "the asker"), statement.visibility_rows(plan.guarantee)
     )
     show.print_lines(statement.sentences(plan.guarantee))
+    show.print_lines(depth_lines.lines(plan, depths))
+    if html is not None:
+        print(f"wrote {html}")
+
+
+def _object(plans: Sequence[Plan], depths: Sequence[RingDepth]) -> dict[str, Any]:
+    layout = plans[0].layout
+    others = [
+        {
+            "parameters": plan.parameters,
+            "rows_per_ciphertext": plan.layout.rows_per_ciphertext,
+            "costs": plan.costs,
+        }
+        for plan in plans
+    ]
+    found: dict[str, Any] = {"plan": plans[0], "candidates": others}
+    if isinstance(layout, NetworkLayout):
+        found["depth"] = {
+            "levels": levels_used(layout),
+            "square_layers_that_fit": {str(d.ring_degree): d.square_layers for d in depths},
+        }
+    return found

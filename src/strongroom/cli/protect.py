@@ -58,6 +58,10 @@ def protect_command(
         raise PackageError(
             "SR-PACKAGE-EXISTS", f"{output} exists already", "Pass --overwrite to replace it"
         )
+    if output.is_dir() or not output.parent.is_dir():
+        raise PackageError(
+            "SR-PACKAGE-FILE", f"{output} can't be written", "Name a file in an existing folder"
+        )
     trees = options.tree_options(grid, trees_per_group, decoys)
     if label_column is not None and (members is None or nonmembers is None):
         raise typer.BadParameter("--label-column goes with --members and --nonmembers")
@@ -71,7 +75,7 @@ def protect_command(
     inside = _labelled(members, label_column, header=not no_header)
     outside = _labelled(nonmembers, label_column, header=not no_header)
     rows = read_rows(sample, header=not no_header)
-    with show.working("planning, and measuring on the sample"):
+    with show.working("planning, and measuring on the sample"), rows.naming_lines():
         package = strongroom.protect(
             model,
             sample=rows,

@@ -37,7 +37,9 @@ def read_rows(path: Path, *, header: bool = True) -> TextRows:
             return _parse(csv.reader(file, strict=True), path, header)
     except OSError as failure:
         raise InputError(
-            "SR-INPUT-FILE", f"{path} can't be read: {failure.strerror or 'input/output error'}"
+            "SR-INPUT-FILE",
+            f"{path} can't be read: {failure.strerror or 'input/output error'}",
+            "Check the path",
         ) from failure
     except UnicodeDecodeError as failure:
         raise InputError(

@@ -30,6 +30,7 @@ from strongroom.client.trust import Trust, Verifier
 from strongroom.compiler.plan import Guarantee, Plan
 from strongroom.errors import KeyStoreError, ModelError, ServerError
 from strongroom.keys.store import KeyStore
+from strongroom.models.feature_columns import RowRefused
 from strongroom.models.output import Method
 from strongroom.package.manifest import Manifest
 from strongroom.policy import Policy
@@ -261,7 +262,10 @@ class Client:
         with RowProgress(len(rows), self._progress) as progress:
             for start in range(0, len(rows), step):
                 part = slice(start, start + step)
-                scores[part], spent = self._ask(rows[part])
+                try:
+                    scores[part], spent = self._ask(rows[part])
+                except RowRefused as refusal:
+                    raise refusal.counted_from(start) from None
                 timings += spent
                 progress.advance(len(rows[part]))
         self._timings = timings

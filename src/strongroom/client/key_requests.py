@@ -89,7 +89,7 @@ class KeyRequests:
         body = self._transport.ask(
             "POST", f"{self._path}/missing", _ANSWER_BYTES, content=canonical_json(asked)
         )
-        found = _decoded(body, _Missing)
+        found = decoded(body, _Missing)
         missing = set(found.keys)
         return MissingKeys(
             tuple(need for need in needs.keys if (need.element, need.limbs) in missing),
@@ -107,7 +107,7 @@ class KeyRequests:
             ServerError: as for `missing`.
         """
         body = self._transport.ask("GET", f"{self._path}/objects/{digest}", _ANSWER_BYTES)
-        return _decoded(body, ObjectState)
+        return decoded(body, ObjectState)
 
     def put_chunk(self, digest: str, size: int, offset: int, chunk: bytes) -> ObjectState:
         """Send a chunk of an object; an empty one asks for a whole object to be stored.
@@ -129,7 +129,7 @@ class KeyRequests:
                 "content-digest": f"sha-256=:{digest_of_chunk}:",
             },
         )
-        return _decoded(body, ObjectState)
+        return decoded(body, ObjectState)
 
     def delete(self) -> None:
         """Remove the set.
@@ -137,10 +137,15 @@ class KeyRequests:
         Raises:
             ServerError: as for `missing`.
         """
-        _decoded(self._transport.ask("DELETE", self._path, _ANSWER_BYTES), _Nothing)
+        decoded(self._transport.ask("DELETE", self._path, _ANSWER_BYTES), _Nothing)
 
 
-def _decoded(body: bytes, kind: type[_Answer]) -> _Answer:
+def decoded(body: bytes, kind: type[_Answer]) -> _Answer:
+    """An answer about keys, of a kind that says what it may hold.
+
+    Raises:
+        ServerError: SR-SERVER-PROTOCOL if it is none.
+    """
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:

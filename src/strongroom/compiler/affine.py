@@ -8,12 +8,24 @@ inputs. No matrix of columns × columns is ever made, so wide inputs cost nothin
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from strongroom.compiler.sparse_matrices import (
+    Matrix,
+    Sparse,
+    as_dense,
+    columns_between,
+    divided_columns,
+    moved_columns,
+    negative,
+    scaled_columns,
+    times,
+)
 from strongroom.errors import ModelError
+from strongroom.models.convolutions import Convolution
 from strongroom.models.graph import Graph, Node
 
 MAXIMUM_WEIGHTS = 2**28
@@ -62,7 +74,8 @@ def fold_affine(graph: Graph) -> Affine:
                 continue
             parts, constant = pull_back(node, sensitivity, widths, graph)
             bias += constant
-            for name, part in parts:
+            for name, found in parts:
+                part = as_dense(found)
                 # a tensor that has width 1 and was spread over columns collects all of them
                 part = part if part.shape[1] == widths[name] else part.sum(axis=1, keepdims=True)
                 sensitivities[name] = sensitivities[name] + part if name in sensitivities else part
@@ -91,6 +104,11 @@ def affine_width(node: Node, widths: dict[str, int], graph: Graph) -> int:
             if constants[0].ndim != 2 or constants[0].shape[0] != tables[0]:
                 raise misfit(node)
             return int(constants[0].shape[1])
+        case "Conv" if len(tables) == 1 and node.inputs[0] in widths and constants:
+            geometry = convolution(node, graph)
+            if geometry.inputs_width != tables[0]:
+                raise misfit(node)
+            return geometry.outputs_width
         case "Add" | "Sub" | "Mul" | "Div" if len(node.inputs) == 2:
             if node.operator == "Mul" and not constants:
                 raise _not_affine(node)
@@ -111,10 +129,14 @@ def affine_width(node: Node, widths: dict[str, int], graph: Graph) -> int:
 
 
 def pull_back(
-    node: Node, sensitivity: NDArray[np.float64], widths: dict[str, int], graph: Graph
-) -> tuple[list[tuple[str, NDArray[np.float64]]], NDArray[np.float64] | float]:
+    node: Node, sensitivity: Matrix, widths: dict[str, int], graph: Graph
+) -> tuple[list[tuple[str, Matrix]], NDArray[np.float64] | float]:
     """How the scores depend on the tables that a node takes, and what its constants add to
-    the scores. `sensitivity` has shape (outputs, width of the node's output)."""
+    the scores. `sensitivity` has shape (outputs, width of the node's output).
+
+    Raises:
+        TooLarge: a sparse matrix would have too many entries.
+    """
 
     def constant(name: str) -> NDArray[np.float64]:
         return np.asarray(graph.constants[name], dtype=np.float64)
@@ -125,31 +147,57 @@ def pull_back(
     first, second = node.inputs[0], node.inputs[-1]
     match node.operator:
         case "MatMul":
-            return [(first, sensitivity @ constant(second).T)], 0.0
+            return [(first, times(sensitivity, constant(second).T))], 0.0
+        case "Conv":
+            return [(first, _through_convolution(node, sensitivity, graph))], 0.0
         case "Mul" if first in widths:
-            return [(first, sensitivity * spread(second))], 0.0
+            return [(first, scaled_columns(sensitivity, spread(second)))], 0.0
         case "Mul":
-            return [(second, sensitivity * spread(first))], 0.0
+            return [(second, scaled_columns(sensitivity, spread(first)))], 0.0
         case "Div":
-            return [(first, sensitivity / spread(second))], 0.0
+            return [(first, divided_columns(sensitivity, spread(second)))], 0.0
         case "Add" | "Sub":
-            sign = 1.0 if node.operator == "Add" else -1.0
-            parts: list[tuple[str, NDArray[np.float64]]] = []
+            other = sensitivity if node.operator == "Add" else negative(sensitivity)
+            parts: list[tuple[str, Matrix]] = []
             added: NDArray[np.float64] | float = 0.0
-            for name, part in ((first, sensitivity), (second, sign * sensitivity)):
+            for name, part in ((first, sensitivity), (second, other)):
                 if name in widths:
                     parts.append((name, part))
                 else:
-                    added = part @ spread(name)
+                    added = times(part, spread(name))
             return parts, added
         case "Concat":
-            cuts = np.cumsum([widths[name] for name in node.inputs])[:-1]
-            return list(zip(node.inputs, np.split(sensitivity, cuts, axis=1), strict=True)), 0.0
+            cuts = np.cumsum([0, *(widths[name] for name in node.inputs)]).tolist()
+            return [
+                (name, columns_between(sensitivity, low, high))
+                for name, (low, high) in zip(node.inputs, pairwise(cuts), strict=True)
+            ], 0.0
         case _:
-            gathered: NDArray[Any] = np.zeros((sensitivity.shape[0], widths[first]))
-            places = np.asarray(graph.constants[second], dtype=np.int64).reshape(-1)
-            np.add.at(gathered.T, places, sensitivity.T)
-            return [(first, gathered)], 0.0
+            places = np.asarray(graph.constants[second], dtype=np.intp).reshape(-1)
+            return [(first, moved_columns(sensitivity, places, widths[first]))], 0.0
+
+
+def _through_convolution(node: Node, sensitivity: Matrix, graph: Graph) -> Matrix:
+    geometry = convolution(node, graph)
+    weights = np.asarray(graph.constants[node.inputs[1]], dtype=np.float64)
+    if not isinstance(sensitivity, Sparse):
+        return geometry.pull_back(sensitivity, weights)
+    return sensitivity.of_sparse(Sparse.of_convolution(geometry, weights))
+
+
+def convolution(node: Node, graph: Graph) -> Convolution:
+    """The geometry of a node `Conv`.
+
+    Raises:
+        ModelError: SR-MODEL-FILE if its numbers contradict each other.
+    """
+    try:
+        geometry = Convolution.of(node.attributes, graph.constants[node.inputs[1]].shape)
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise misfit(node) from error
+    if geometry.weights_shape != graph.constants[node.inputs[1]].shape:
+        raise misfit(node)
+    return geometry
 
 
 def _not_affine(node: Node) -> ModelError:

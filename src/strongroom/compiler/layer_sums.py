@@ -13,17 +13,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from strongroom.compiler.affine import MAXIMUM_WEIGHTS, affine_width, misfit, pull_back
+from strongroom.compiler.sparse_matrices import (
+    MAXIMUM_ENTRIES,
+    Dense,
+    Matrix,
+    Sparse,
+    TooLarge,
+    summed_columns,
+    total,
+)
 from strongroom.errors import ModelError
 from strongroom.models.activations import FUNCTIONS, IDENTITY, Activation
 from strongroom.models.graph import Graph, Node
 
 MAXIMUM_STEPS = 2**20
 """Nodes passed on the way back from blocks: a bound on the time that a strange graph can take."""
-
-Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +42,7 @@ class Sum:
     """
 
     parts: Mapping[str, Matrix]
-    bias: Matrix
+    bias: Dense
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,21 +177,27 @@ class _Search:
         def collect(name: str, part: Matrix) -> None:
             found = parts if self._is_start(name) else sensitivities
             if name in found:
-                found[name] = found[name] + part
+                found[name] = total(found[name], part)
                 return
             found[name] = part
             if found is sensitivities:
                 heapq.heappush(places, -self._places[name])
 
-        self._check_size(width * width, table)
-        collect(table, np.eye(width))
+        collect(table, Sparse.identity(width))
         while places:
             node = self._graph.nodes[-heapq.heappop(places)]
-            taken, constant = self._pulled_back(node, sensitivities.pop(node.outputs[0]))
+            try:
+                taken, constant = self._pulled_back(node, sensitivities.pop(node.outputs[0]))
+                for name, part in taken:
+                    collect(name, part)
+            except TooLarge:
+                raise self._too_large(node.outputs[0]) from None
             bias = bias + constant
-            for name, part in taken:
-                collect(name, part)
-        parts = {name: part for name, part in parts.items() if part.any()}
+        parts = {
+            name: part
+            for name, part in parts.items()
+            if (part.size if isinstance(part, Sparse) else part.any())
+        }
         self._entries += sum(part.size for part in parts.values())
         self._check_size(self._entries, table)
         self._sums[table] = Sum(parts, bias)
@@ -193,13 +205,14 @@ class _Search:
 
     def _pulled_back(
         self, node: Node, sensitivity: Matrix
-    ) -> tuple[list[tuple[str, Matrix]], Matrix | float]:
+    ) -> tuple[list[tuple[str, Matrix]], Dense | float]:
         self._steps += 1
         if self._steps > MAXIMUM_STEPS:
             raise ModelError("SR-MODEL-UNSUPPORTED", f"the model takes over {MAXIMUM_STEPS} steps")
-        for name in node.inputs:
-            width = self._widths.get(name, 0)
-            self._check_size(sensitivity.shape[0] * width, node.outputs[0])
+        if not isinstance(sensitivity, Sparse) or node.operator == "MatMul":
+            for name in node.inputs:
+                width = self._widths.get(name, 0)
+                self._check_size(sensitivity.shape[0] * width, node.outputs[0])
         if node.operator in FUNCTIONS:  # an identity: others are where a sum ends
             return [(node.inputs[0], sensitivity)], 0.0
         taken, constant = pull_back(node, sensitivity, self._widths, self._graph)
@@ -207,7 +220,7 @@ class _Search:
         return [
             (
                 name,
-                part if part.shape[1] == self._widths[name] else part.sum(axis=1, keepdims=True),
+                part if part.shape[1] == self._widths[name] else summed_columns(part),
             )
             for name, part in taken
         ], constant
@@ -221,10 +234,14 @@ class _Search:
 
     def _check_size(self, entries: int, table: str) -> None:
         if entries > MAXIMUM_WEIGHTS:
-            place = self._places.get(table, 0)
-            raise ModelError(
-                "SR-MODEL-UNSUPPORTED",
-                f"the model has over {MAXIMUM_WEIGHTS} weights, counted to node "
-                f"{self._graph.nodes[place].name!r}",
-                "Use narrower layers, or fewer columns before the first activation",
-            )
+            raise self._too_large(table)
+
+    def _too_large(self, table: str) -> ModelError:
+        node = self._graph.nodes[self._places.get(table, 0)]
+        return ModelError(
+            "SR-MODEL-UNSUPPORTED",
+            f"the model has over {MAXIMUM_WEIGHTS} weights, or {MAXIMUM_ENTRIES} that are not zero "
+            f"in a convolution, counted to operator {node.operator} (node {node.name!r})",
+            "Use fewer channels or units, smaller kernels, strides earlier, or fewer columns "
+            "before the first activation",
+        )

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strongroom.compiler.layers import Layer
+from strongroom.compiler.sparse_matrices import Dense, Matrix, Sparse, as_dense, negative, total
 from strongroom.models.activations import IDENTITY, Activation
 
 SQUARE = Activation("Square")
@@ -22,8 +23,6 @@ SQUARE = Activation("Square")
 PARALLEL = 1e-13
 """Two factors are a multiple of each other if they differ by no more than this, relatively: what
 rounding does to the weights of x * (c x)."""
-
-Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,13 +35,37 @@ class Rows:
     """
 
     weights: Matrix
-    bias: Matrix
+    bias: Dense
 
     def spread(self, count: int) -> Rows:
         """One row as often as needed, or the rows as they are."""
-        if len(self.bias) == count:
-            return self
-        return Rows(np.repeat(self.weights, count, axis=0), np.repeat(self.bias, count))
+        return self if len(self.bias) == count else self.chosen(np.zeros(count, dtype=np.intp))
+
+    def chosen(self, rows: NDArray[np.intp]) -> Rows:
+        """Some of the rows."""
+        weights = self.weights
+        found = weights.chosen(rows) if isinstance(weights, Sparse) else weights[rows]
+        return Rows(found, self.bias[rows])
+
+    def varies(self) -> NDArray[np.bool_]:
+        """Which of them depend on anything, shape (k,)."""
+        if isinstance(self.weights, Sparse):
+            return np.diff(self.weights.starts) > 0
+        return np.asarray(self.weights.any(axis=1))
+
+    def used(self) -> NDArray[np.bool_]:
+        """What they depend on, shape (inputs,)."""
+        if isinstance(self.weights, Sparse):
+            return np.bincount(self.weights.columns, minlength=self.weights.shape[1]) > 0
+        return np.asarray(self.weights.any(axis=0))
+
+    def entries(self, row: int) -> tuple[NDArray[np.intp], Dense]:
+        """What a row depends on, and with which weights."""
+        if isinstance(self.weights, Sparse):
+            part = slice(*self.weights.starts[row : row + 2])
+            return self.weights.columns[part], self.weights.values[part]
+        columns = np.flatnonzero(self.weights[row])
+        return columns, self.weights[row, columns]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,11 +79,15 @@ class Terms:
 
     columns: NDArray[np.intp]
     units: NDArray[np.intp]
-    coefficients: Matrix
-    constant: Matrix
+    coefficients: Dense
+    constant: Dense
 
-    def through(self, matrix: Matrix, units: int) -> tuple[Matrix, Matrix]:
+    def through(self, matrix: Matrix, units: int) -> tuple[Matrix, Dense]:
         """matrix @ table, as weights over the units, shape (m, units), and a constant, (m,)."""
+        if isinstance(matrix, Sparse):
+            shape = (len(self.constant), units)
+            table = Sparse.of_entries(shape, self.columns, self.units, self.coefficients)
+            return matrix.of_sparse(table), matrix.of_dense(self.constant)
         weights = np.zeros((units, len(matrix)))
         np.add.at(weights, self.units, matrix.T[self.columns] * self.coefficients[:, None])
         return weights.T, matrix @ self.constant
@@ -71,17 +98,18 @@ class Units:
 
     Attributes:
         inputs: how many numbers the layer takes.
+        name: of a node that it comes from, for messages.
     """
 
-    def __init__(self, inputs: int) -> None:
+    def __init__(self, inputs: int, name: str) -> None:
         self.inputs = inputs
+        self.name = name
         self._places: dict[tuple[Activation, bytes], int] = {}
-        self._weights: list[Matrix] = []
-        self._bias: list[float] = []
+        self._rows: list[tuple[Rows, int]] = []
         self._functions: list[Activation] = []
 
     def __len__(self) -> int:
-        return len(self._bias)
+        return len(self._rows)
 
     def activated(self, function: Activation, rows: Rows) -> Terms:
         """The table of an activation's values."""
@@ -105,50 +133,58 @@ class Units:
         }
         shared = len(squared) < count
         for table, left, right, columns in plain:
-            a = Rows(left.weights[columns], left.bias[columns])
-            b = Rows(right.weights[columns], right.bias[columns])
-            total = Rows(a.weights + b.weights, a.bias + b.bias)
+            a, b = left.chosen(columns), right.chosen(columns)
+            sum_of_both = Rows(total(a.weights, b.weights), a.bias + b.bias)
             if shared:
-                self._add(SQUARE, total, table, columns, np.full(len(columns), 0.5))
+                self._add(SQUARE, sum_of_both, table, columns, np.full(len(columns), 0.5))
                 self._add(SQUARE, a, table, columns, np.full(len(columns), -0.5))
                 self._add(SQUARE, b, table, columns, np.full(len(columns), -0.5))
             else:
-                difference = Rows(a.weights - b.weights, a.bias - b.bias)
-                self._add(SQUARE, total, table, columns, np.full(len(columns), 0.25))
+                difference = Rows(total(a.weights, negative(b.weights)), a.bias - b.bias)
+                self._add(SQUARE, sum_of_both, table, columns, np.full(len(columns), 0.25))
                 self._add(SQUARE, difference, table, columns, np.full(len(columns), -0.25))
         return [table.terms() for table in tables]
 
-    def layer(self) -> Layer:
-        """What was collected."""
-        functions = tuple(dict.fromkeys(self._functions))
-        places = {function: place for place, function in enumerate(functions)}
-        return Layer(
-            weights=np.array(self._weights).reshape(len(self), self.inputs),
-            bias=np.array(self._bias),
-            functions=functions,
-            choice=np.array([places[function] for function in self._functions], dtype=np.intp),
-        )
+    def used(self, kept: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Which of the numbers that the layer takes some units depend on, ascending."""
+        found = np.zeros(self.inputs, dtype=bool)
+        for unit in kept:
+            rows, row = self._rows[unit]
+            found[rows.entries(row)[0]] = True
+        return np.flatnonzero(found)
+
+    def layer(self, kept: NDArray[np.intp], inputs: NDArray[np.intp]) -> Layer:
+        """Some of the units, over some of the inputs: those that they depend on, at least."""
+        places = np.zeros(self.inputs, dtype=np.intp)
+        places[inputs] = np.arange(len(inputs))
+        weights, bias = np.zeros((len(kept), len(inputs))), np.zeros(len(kept))
+        for place, unit in enumerate(kept):
+            rows, row = self._rows[unit]
+            columns, values = rows.entries(row)
+            weights[place, places[columns]] = values
+            bias[place] = rows.bias[row]
+        functions = tuple(dict.fromkeys(self._functions[unit] for unit in kept))
+        choice = [functions.index(self._functions[unit]) for unit in kept]
+        return Layer(weights, bias, functions, np.array(choice, dtype=np.intp))
 
     def _simple_products(self, table: _Table, left: Rows, right: Rows) -> NDArray[np.intp]:
         """Adds the products that take one unit: by a constant, or of two multiples of one
         function. Returns the columns of the others."""
-        left_varies, right_varies = left.weights.any(axis=1), right.weights.any(axis=1)
+        left_varies, right_varies = left.varies(), right.varies()
         for fixed, other, chosen in (
             (left, right, ~left_varies),
             (right, left, left_varies & ~right_varies),
         ):
             (columns,) = np.nonzero(chosen)
-            rows = Rows(other.weights[columns], other.bias[columns])
-            self._add(IDENTITY, rows, table, columns, fixed.bias[columns])
-        a = np.column_stack([left.weights, left.bias])
-        b = np.column_stack([right.weights, right.bias])
+            self._add(IDENTITY, other.chosen(columns), table, columns, fixed.bias[columns])
+        a = np.column_stack([as_dense(left.weights), left.bias])
+        b = np.column_stack([as_dense(right.weights), right.bias])
         norm = np.einsum("ki,ki->k", b, b)
         ratio = np.einsum("ki,ki->k", a, b) / np.where(norm > 0, norm, 1.0)
         distance = np.abs(a - ratio[:, None] * b).max(axis=1)
         parallel = distance <= PARALLEL * np.abs(a).max(axis=1)
         (columns,) = np.nonzero(left_varies & right_varies & parallel)
-        rows = Rows(right.weights[columns], right.bias[columns])
-        self._add(SQUARE, rows, table, columns, ratio[columns])
+        self._add(SQUARE, right.chosen(columns), table, columns, ratio[columns])
         return np.nonzero(left_varies & right_varies & ~parallel)[0]
 
     def _add(
@@ -157,18 +193,17 @@ class Units:
         rows: Rows,
         table: _Table,
         columns: NDArray[np.intp],
-        coefficients: Matrix,
+        coefficients: Dense,
     ) -> None:
         """Collect units, and what a table's columns take of them."""
-        varies = rows.weights.any(axis=1)
+        varies = rows.varies()
         constant = function(rows.bias[~varies])
         np.add.at(table.constant, columns[~varies], coefficients[~varies] * constant)
         (changing,) = np.nonzero(varies)
         for row, digest in zip(changing, digests(rows, changing), strict=True):
             place = self._places.setdefault((function, digest), len(self))
             if place == len(self):
-                self._weights.append(rows.weights[row])
-                self._bias.append(float(rows.bias[row]))
+                self._rows.append((rows, int(row)))
                 self._functions.append(function)
             table.units.append(place)
         table.columns.extend(columns[changing].tolist())
@@ -195,10 +230,10 @@ class _Table:
 
 def digests(rows: Rows, which: NDArray[np.intp]) -> list[bytes]:
     """A short name of each row: equal for equal rows."""
-    # adding zero turns -0.0 into 0.0
-    return [
-        hashlib.blake2b(
-            (np.append(rows.weights[row], rows.bias[row]) + 0.0).tobytes(), digest_size=20
-        ).digest()
-        for row in which
-    ]
+    found = []
+    for row in which:
+        columns, values = rows.entries(row)
+        bias = rows.bias[row] + 0.0  # -0.0 becomes 0.0
+        content = columns.tobytes() + values.tobytes() + bias.tobytes()
+        found.append(hashlib.blake2b(content, digest_size=20).digest())
+    return found

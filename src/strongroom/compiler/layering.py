@@ -13,9 +13,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from strongroom.compiler.affine import MAXIMUM_WEIGHTS
-from strongroom.compiler.layer_sums import Block, Matrix, Sum, activation, blocks_of, is_product
+from strongroom.compiler.layer_sums import Block, Sum, activation, blocks_of, is_product
 from strongroom.compiler.layer_units import Rows, Terms, Units, digests
 from strongroom.compiler.layers import Layer, LayeredModel
+from strongroom.compiler.sparse_matrices import (
+    MAXIMUM_ENTRIES,
+    Dense,
+    Matrix,
+    Sparse,
+    TooLarge,
+    as_dense,
+    chosen_columns,
+    total,
+)
 from strongroom.compiler.tree_layers import is_tree_ensemble, tree_layers
 from strongroom.errors import ModelError
 from strongroom.models.activations import IDENTITY
@@ -23,6 +33,9 @@ from strongroom.models.graph import Graph
 
 MAXIMUM_LAYERS = 64
 """More than any ciphertext has levels for."""
+
+MAXIMUM_LAYER_WEIGHTS = 2**27
+"""Of all layers together, zeros included: a gibibyte, of which planning makes copies."""
 
 
 def is_affine(graph: Graph) -> bool:
@@ -47,7 +60,11 @@ def layered(graph: Graph) -> LayeredModel:
         return tree_layers(graph)
     with np.errstate(all="ignore"):  # whatever overflows is refused below
         blocks, scores = blocks_of(graph)
-        layers = _layers(blocks, scores, graph)
+        try:
+            units, sums = _units(blocks, scores, graph)
+        except TooLarge:
+            raise _too_large(f"{MAXIMUM_ENTRIES} that are not zero") from None
+        layers = _layers(units, sums, graph.features.width)
     if not all(
         np.isfinite(layer.weights).all() and np.isfinite(layer.bias).all() for layer in layers
     ):
@@ -56,7 +73,7 @@ def layered(graph: Graph) -> LayeredModel:
             "a weight of the model is missing or infinite",
             "Fit the model again on data without missing values and constant columns",
         )
-    return LayeredModel(tuple(_without_unused_units(layers)))
+    return LayeredModel(tuple(layers))
 
 
 @dataclass(slots=True, eq=False)
@@ -72,14 +89,20 @@ class _Needed:
 
     now: Matrix | None
     parts: dict[str, Matrix]
-    bias: Matrix
+    bias: Dense
+
+    @property
+    def takes_arrays(self) -> bool:
+        """Whether a part of it is no sparse matrix."""
+        return any(isinstance(part, np.ndarray) for part in (self.now, *self.parts.values()))
 
     def rows(self, units: int) -> Rows:
-        now = np.zeros((len(self.bias), units)) if self.now is None else self.now
+        now = Sparse.nothing((len(self.bias), units)) if self.now is None else self.now
         return Rows(now, self.bias)
 
 
-def _layers(blocks: list[Block], scores: Sum, graph: Graph) -> list[Layer]:
+def _units(blocks: list[Block], scores: Sum, graph: Graph) -> tuple[list[Units], Rows]:
+    """The units of each layer but the last, and the scores as functions of the last units."""
     rows, columns = graph.tensors[0].name, graph.features.width
     needed: dict[int, _Needed] = {}
     for part in [scores, *(part for block in blocks for part in block.arguments)]:
@@ -93,18 +116,49 @@ def _layers(blocks: list[Block], scores: Sum, graph: Graph) -> list[Layer]:
             f"the model has {depth + 1} layers, allowed are {MAXIMUM_LAYERS}",
             "Use fewer activations in a row",
         )
-    layers: list[Layer] = []
+    layers: list[Units] = []
     for level in range(1, depth + 1):
-        units = Units(layers[-1].units if layers else columns)
-        made = _tables([block for block in blocks if block.level == level], needed, units)
+        of_level = [block for block in blocks if block.level == level]
+        units = Units(len(layers[-1]) if layers else columns, of_level[0].node.name)
+        made = _tables(of_level, needed, units)
         wanted = {id(part) for block in blocks if block.level > level for part in block.arguments}
         later = [needed[key] for key in needed if key in wanted or key == id(scores)]
         _pass_on(later, made, units)
-        layers.append(units.layer())
-    if any(not layer.units for layer in layers):  # nothing depends on the features
-        needed[id(scores)].now, layers = None, []
-    last = needed[id(scores)].rows(layers[-1].units if layers else columns)
-    return [*layers, Layer.uniform(last.weights, last.bias, IDENTITY)]
+        layers.append(units)
+    return layers, needed[id(scores)].rows(len(layers[-1]) if layers else columns)
+
+
+def _layers(units: list[Units], scores: Rows, columns: int) -> list[Layer]:
+    """All layers as arrays, without units that nothing takes; all columns of the features.
+
+    Raises:
+        ModelError: SR-MODEL-UNSUPPORTED naming a layer if they would be too large together.
+    """
+    taken = [np.flatnonzero(scores.used())]
+    for layer in reversed(units):
+        taken.insert(0, layer.used(taken[0]))
+    taken[0] = np.arange(columns)
+    if not all(map(len, taken[1:])):  # nothing depends on the features
+        nothing = np.zeros((len(scores.bias), columns))
+        return [Layer.uniform(nothing, scores.bias, IDENTITY)]
+    sizes = [(layer.name, len(kept)) for layer, kept in zip(units, taken[1:], strict=True)]
+    entries = 0
+    for (name, made), inputs in zip([*sizes, ("the scores", len(scores.bias))], taken, strict=True):
+        entries += made * len(inputs)
+        if entries > MAXIMUM_LAYER_WEIGHTS:
+            raise ModelError(
+                "SR-MODEL-UNSUPPORTED",
+                f"the layer of node {name!r} takes {len(inputs)} numbers and makes {made}, so that "
+                f"the model has over {MAXIMUM_LAYER_WEIGHTS} weights",
+                "Use fewer channels or units; convolve or pool with strides earlier; or have fewer "
+                "columns before the first activation",
+            )
+    layers = [
+        layer.layer(kept, inputs)
+        for layer, kept, inputs in zip(units, taken[1:], taken[:-1], strict=True)
+    ]
+    weights = as_dense(chosen_columns(scores.weights, taken[-1]))
+    return [*layers, Layer.uniform(weights, scores.bias, IDENTITY)]
 
 
 def _tables(blocks: list[Block], needed: dict[int, _Needed], units: Units) -> dict[str, Terms]:
@@ -132,48 +186,38 @@ def _pass_on(later: list[_Needed], made: dict[str, Terms], units: Units) -> None
     used = np.zeros(units.inputs, dtype=bool)
     sums: set[bytes] = set()
     for _, rows in passing:
-        used |= rows.weights.any(axis=0)
-        sums.update(digests(rows, np.nonzero(rows.weights.any(axis=1))[0]))
-    (columns,) = np.nonzero(used)
+        used |= rows.used()
+        sums.update(digests(rows, np.flatnonzero(rows.varies())))
+    columns = np.flatnonzero(used)
+    passed: list[tuple[_Needed, Matrix, Terms]] = []
     if len(columns) <= len(sums):
-        _check_size(len(columns) * units.inputs)
-        chosen = np.zeros((len(columns), units.inputs))
-        chosen[np.arange(len(columns)), columns] = 1.0
+        chosen = Sparse.identity(units.inputs).chosen(columns)
         terms = units.activated(IDENTITY, Rows(chosen, np.zeros(len(columns))))
-        passed = [(need, rows.weights[:, columns], terms) for need, rows in passing]
+        for need, rows in passing:
+            passed.append((need, chosen_columns(rows.weights, columns), terms))
     else:
         passed = [
-            (need, np.eye(len(rows.bias)), units.activated(IDENTITY, rows))
+            (need, Sparse.identity(len(rows.bias)), units.activated(IDENTITY, rows))
             for need, rows in passing
         ]
-    _check_size(sum(len(need.bias) for need in later) * len(units))
+    _check_size(sum(len(need.bias) for need in later if need.takes_arrays) * len(units))
     for need, matrix, terms in passed:
         need.now, _ = terms.through(matrix, len(units))
     for need in later:
         for table in [table for table in need.parts if table in made]:
             part, constant = made[table].through(need.parts.pop(table), len(units))
-            need.now = part if need.now is None else need.now + part
+            need.now = part if need.now is None else total(need.now, part)
             need.bias = need.bias + constant
-
-
-def _without_unused_units(layers: list[Layer]) -> list[Layer]:
-    """Units that nothing takes are left out, last layer first."""
-    kept = [layers[-1]]
-    for layer in reversed(layers[:-1]):
-        after = kept[0]
-        used = after.weights.any(axis=0)
-        kept[0] = Layer(after.weights[:, used], after.bias, after.functions, after.choice)
-        choice = layer.choice[used]
-        places, choice = np.unique(choice, return_inverse=True)
-        functions = tuple(layer.functions[place] for place in places)
-        kept.insert(0, Layer(layer.weights[used], layer.bias[used], functions, choice))
-    return kept
 
 
 def _check_size(entries: int) -> None:
     if entries > MAXIMUM_WEIGHTS:
-        raise ModelError(
-            "SR-MODEL-UNSUPPORTED",
-            f"a layer of the model has over {MAXIMUM_WEIGHTS} weights",
-            "Use narrower layers, or fewer columns before the first activation",
-        )
+        raise _too_large(str(MAXIMUM_WEIGHTS))
+
+
+def _too_large(allowed: str) -> ModelError:
+    return ModelError(
+        "SR-MODEL-UNSUPPORTED",
+        f"a layer of the model has more weights than {allowed}",
+        "Use narrower layers, or fewer columns before the first activation",
+    )

@@ -21,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strongroom.compiler.activation_circuits import ActivationFit
+from strongroom.compiler.depth_refusal import no_parameters
+from strongroom.compiler.layer_names import layer_names
 from strongroom.compiler.layers import LayeredModel
 from strongroom.compiler.network_costs import key_elements, network_costs
 from strongroom.compiler.network_fits import candidate_fits, judge
@@ -69,6 +71,8 @@ _MOST_VECTORS = 64
 _SENSITIVITY_ROWS = 100
 _REACH = 1.25
 """How many times as far out as the rows of the sample a row as a whole may lie."""
+_FAILURES = 3
+"""So many circuits are tried where no parameters hold the cheapest: others take as many levels."""
 _NEARLY = 1.05
 """How much slower a plan may be that holds more rows."""
 
@@ -122,7 +126,8 @@ def plan_network(
         norms = np.sqrt(np.square(z).sum(axis=1))
         reach = _rounded_up(_REACH * float(norms.max()))
         pushed = np.clip(_REACH * z[:_SENSITIVITY_ROWS], -headroom, headroom)
-    best_agreement, enough = 0.0, False
+    best_agreement = 0.0
+    failed: list[_Search] = []
     for equals in _by_cost(candidate_fits(layered, arguments, _GUARD)):
         judged: list[tuple[float, float, NetworkModel]] = []
         for fits in equals:
@@ -133,7 +138,6 @@ def plan_network(
             best_agreement = max(best_agreement, agreement)
             if agreement < policy.minimum_agreement:
                 continue
-            enough = True
             search = _Search(
                 graph,
                 model,
@@ -152,19 +156,22 @@ def plan_network(
             found = search.choices()
             if found:
                 return found
-    if enough:
-        raise PolicyError(
-            "SR-POLICY-PRECISION",
-            "no parameters in the catalogue hold this model's circuits at the policy's precision",
-            "Lower sanitising_bits, decryption_bits or precision_bits, allow less agreement or "
-            "more key_bytes, or train a shallower model",
-        )
+            failed.append(search)
+            if len(failed) == _FAILURES:
+                raise _no_parameters(graph, layered, failed[0], z)
+    if failed:
+        raise _no_parameters(graph, layered, failed[0], z)
     raise PolicyError(
         "SR-POLICY-PARITY",
         f"polynomials for the activations agree with the model on {best_agreement:.4%} of the "
         f"sample, the policy demands {policy.minimum_agreement:.4%}",
         "Lower minimum_agreement, or train with activations that are polynomials",
     )
+
+
+def _no_parameters(graph: Graph, layered: LayeredModel, search: _Search, z: Array) -> PolicyError:
+    names = layer_names(graph, layered)
+    return no_parameters(names, search.model, z, search.largest, search.policy)
 
 
 def _drawn(sample: Array) -> Array:
@@ -193,7 +200,10 @@ def _score_room(graph: Graph, model: NetworkModel, plain: Array, pushed: Array) 
     if (bound := graph.constants.get("bound")) is not None:
         # Circuits are not quite 0 and 1.
         return 1.125 * float(np.asarray(bound))
-    largest = max(_SCORE_ROOM * _largest(plain), _largest(model.scores(pushed)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        # Of so many products that nothing holds them.
+        pushed_scores = model.scores(pushed)
+    largest = max(_SCORE_ROOM * _largest(plain), _largest(pushed_scores))
     return max(largest, _largest(model.bias))
 
 
@@ -271,6 +281,8 @@ class _Search:
     def choices(self) -> list[NetworkChoice]:
         """All that meet the policy, best first."""
         found: list[NetworkChoice] = []
+        if not math.isfinite(self.largest):
+            return found
         for entry in satisfying(self.policy.security, switching=True):
             parameters = catalogued(entry.name)
             vectors = 1
@@ -312,6 +324,9 @@ class _Search:
                 if levels is None:
                     continue
                 noise = sum_noise(parameters, packing, levels, self.model)
+                if not math.isfinite(noise):
+                    # So many products that nothing is left of a value.
+                    continue
                 log_noise = math.ceil(math.log2(noise))
                 sending = Sending(parameters, packing.sums, levels.sum_limbs, levels.sum_limbs)
                 hiding = sanitising_flood(sending, log_noise, self.policy.sanitising_bits)
@@ -413,7 +428,9 @@ class _Search:
             decryption_log_sigma=floods.decryption_log_sigma,
             log_output_step=log_step,
         )
-        if not _stays_masked(parameters, layout, packing.vectors * packing.sums.together):
+        exposed = packing.vectors * packing.sums.together
+        # Where askers are trusted with the weights there is nothing to mask.
+        if self.policy.sanitising_bits > 0 and not _stays_masked(parameters, layout, exposed):
             return None
         return Plan(
             protection="fhe",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from strongroom.compiler.network_levels import NetworkLevels, StepLevels
 from strongroom.compiler.network_messages import NetworkSizes, mapped_key_bytes, uploaded_key_bytes
 from strongroom.compiler.network_packing import NetworkPacking, StepPacking
@@ -46,21 +48,25 @@ def network_costs(
     """All that a plan predicts; times for one ciphertext of rows."""
     keys = key_elements(parameters, packing, levels)
     rows = sizes.blocks_per_request() * packing.vectors
+    encoded = model_bytes(parameters, packing, levels)
+    mapped = mapped_key_bytes(parameters, keys)
+    work = operation_work.fetching(server_work(parameters, packing, levels), encoded + mapped)
     model = cost_model(parameters.kernel)
     return Costs(
-        server_milliseconds=model.milliseconds(
-            parameters, server_work(parameters, packing, levels), PLANNED_THREADS
-        ),
+        server_milliseconds=model.milliseconds(parameters, work, PLANNED_THREADS)
+        + model.milliseconds(parameters, edge_work(parameters, packing, levels)),
         client_milliseconds=model.milliseconds(
             parameters, client_work(parameters, packing, levels)
         ),
         server_peak_bytes=peak_bytes(parameters, packing, levels)
-        + 2 * (sizes.request(rows) + sizes.response(rows)),
-        model_bytes=model_bytes(parameters, packing, levels),
+        # A response is there in parts and as a whole.
+        + sizes.request(rows)
+        + 2 * sizes.response(rows),
+        model_bytes=encoded,
         secret_key_bytes=_SECRET_KEY_HEADER_BYTES + parameters.ring_degree // 4,
         public_key_bytes=uploaded_key_bytes(parameters, (), levels.sum_limbs),
         evaluation_key_bytes=uploaded_key_bytes(parameters, keys, levels.sum_limbs),
-        mapped_key_bytes=mapped_key_bytes(parameters, keys),
+        mapped_key_bytes=mapped,
         request_bytes=sizes.request(1),
         response_bytes=sizes.response(1),
         rows_per_request=rows,
@@ -72,19 +78,31 @@ def network_costs(
 
 
 def server_work(parameters: Parameters, packing: NetworkPacking, levels: NetworkLevels) -> Work:
-    """Of a server for one ciphertext of rows."""
-    limbs = levels.input_limbs
-    work = Work(calls=1, uniform=limbs, transforms=limbs, passes=6 * limbs)
-    sources = 1
+    """Of a server for one ciphertext of rows, where it uses all threads; see `edge_work`."""
+    work, sources = Work(), 1
     for step, its_levels in zip(packing.steps, levels.steps, strict=True):
         work += _step_work(parameters, step, its_levels, sources) * step.chunks
         sources = step.chunks
-    limbs = levels.sum_limbs
-    group = operation_work.multiply_plain(parameters, limbs) * sources
-    # The sum brought to coefficients, and an encryption of zero that joins it.
-    group += Work(calls=3, samples=2, transforms=5 * limbs, passes=12 * limbs)
-    if levels.response_limbs < limbs:
-        group += operation_work.rescale(parameters, limbs, limbs - levels.response_limbs)
+    group = operation_work.multiply_plain(parameters, levels.sum_limbs) * sources
+    return work + group * packing.sums.groups
+
+
+def edge_work(parameters: Parameters, packing: NetworkPacking, levels: NetworkLevels) -> Work:
+    """Of a server for one ciphertext of rows, on one thread: the row is read, biases are added,
+    sums are sanitised and written."""
+    limbs = levels.input_limbs
+    work = Work(calls=1, uniform=limbs, transforms=limbs, passes=6 * limbs)
+    for step, its_levels in zip(packing.steps, levels.steps, strict=True):
+        work += Work(calls=1, passes=9 * its_levels.product_limbs) * step.chunks
+    limbs, sources = levels.sum_limbs, packing.steps[-1].chunks
+    # Copies: what is cut off, the sum of several chunks, the sum that a bias joins.
+    work += Work(calls=1, passes=4 * limbs) * sources
+    group = Work(calls=1, passes=10 * limbs) * (sources - 1)
+    group += Work(calls=1, transforms=2 * limbs, passes=8 * limbs)
+    # An encryption of zero joins it: one polynomial into values, two out of them.
+    group += Work(calls=2, samples=2, transforms=3 * limbs, passes=14 * limbs)
+    # Divided as coefficients, and packed bit by bit.
+    group += Work(calls=2, passes=6 * limbs + 20 * levels.response_limbs)
     return work + group * packing.sums.groups
 
 
@@ -98,44 +116,52 @@ def client_work(parameters: Parameters, packing: NetworkPacking, levels: Network
 
 
 def model_bytes(parameters: Parameters, packing: NetworkPacking, levels: NetworkLevels) -> int:
-    """Memory of the encoded model."""
-    total, sources = 0, 1
+    """Memory of the encoded model, and of the tables that its ring needs."""
+    total, sources = memory.table_bytes(parameters), 1
     for step, its_levels in zip(packing.steps, levels.steps, strict=True):
         diagonal = memory.plaintext_bytes(parameters, its_levels.limbs, extended=True)
         bias = memory.plaintext_bytes(parameters, its_levels.product_limbs)
         circuits = sum(encoded_bytes(parameters, circuit) for circuit in its_levels.circuits)
-        total += step.chunks * (sources * step.layout.diagonals * diagonal + bias + circuits)
+        diagonals = math.ceil(step.layout.diagonals * diagonal * step.layout.kept_share)
+        total += step.chunks * (sources * diagonals + bias + circuits)
         sources = step.chunks
     sums = memory.plaintext_bytes(parameters, levels.sum_limbs)
     return total + sources * packing.sums.groups * sums
 
 
 def peak_bytes(parameters: Parameters, packing: NetworkPacking, levels: NetworkLevels) -> int:
-    """Most that an evaluation holds at once, beside the model, the keys and the messages."""
-    peak, sources = 0, 1
+    """Most that evaluations hold, beside the model, the keys and the messages.
+
+    Blocks that one phase releases have other sizes than the next one's, so each phase has its own,
+    which threads and the allocator keep for the next request.
+    """
+    total, sources = 0, 1
     for step, its_levels in zip(packing.steps, levels.steps, strict=True):
-        held = memory.ciphertext_bytes(parameters, its_levels.limbs)
-        product = memory.transform_peak(
-            parameters,
-            its_levels.limbs,
-            step.layout.step_plan,
-            threads=PLANNED_THREADS,
+        limbs = its_levels.limbs
+        total += (sources + step.chunks) * memory.ciphertext_bytes(parameters, limbs)
+        total += memory.transform_peak(
+            parameters, limbs, step.layout.step_plan, threads=PLANNED_THREADS
         )
-        circuits = [
+        total += memory.rotate_peak(parameters, limbs, threads=PLANNED_THREADS)
+        total += sum(
             circuit_peak(parameters, circuit, threads=PLANNED_THREADS)
             for circuit in its_levels.circuits
-        ]
-        peak = max(peak, (sources + step.chunks) * held + max(product, *circuits, 0))
+        )
         sources = step.chunks
-    # What threads keep of released blocks for their next operation.
-    return peak + PLANNED_THREADS * memory.KEPT_BYTES
+    return total
 
 
 def _step_work(parameters: Parameters, step: StepPacking, levels: StepLevels, sources: int) -> Work:
     """One chunk of a step."""
     layout = step.layout
     diagonals = frozenset(k * layout.blocks for k in range(layout.diagonals))
-    product = operation_work.transform(parameters, levels.limbs, layout.step_plan, diagonals)
+    product = operation_work.transform(
+        parameters,
+        levels.limbs,
+        layout.step_plan,
+        diagonals,
+        kept_share=layout.kept_share,
+    )
     limbs = levels.limbs
     product += operation_work.sum_slots(parameters, limbs, layout.terms)
     if layout.halved:
@@ -148,7 +174,6 @@ def _step_work(parameters: Parameters, step: StepPacking, levels: StepLevels, so
     work = product * sources
     work += operation_work.linear_combination(parameters, limbs, 2) * (sources - 1)
     work += operation_work.rescale(parameters, limbs, levels.drop)
-    work += Work(calls=1, passes=6 * limbs)
     for circuit in levels.circuits:
         work += circuit_work(parameters, circuit)
     return work

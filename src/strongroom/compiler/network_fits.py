@@ -52,15 +52,16 @@ def judge(output: OutputSpec, scores: Array, plain: Array) -> tuple[float, float
     if output.task == "classification":
         agree = output.predict(scores) == output.predict(plain)
         if output.pairs == "none":
-            share = min(float(np.mean(agree)), _expected(scores, plain))
+            share = min(float(np.mean(agree)), _expected(scores, plain, output.tie))
             return share, float(difference.max())
     else:
         agree = (difference <= REGRESSION_TOLERANCE * plain.std(axis=0)).all(axis=1)
     return float(np.mean(agree)), float(difference.max())
 
 
-def _expected(scores: Array, plain: Array) -> float:
-    """The share of rows whose margin is larger than what another row's margin loses."""
+def _expected(scores: Array, plain: Array, tie: float) -> float:
+    """The share of rows whose margin is larger than what another row's margin loses, or no larger
+    than a tie: those have the first class, whatever they lose."""
     rows = np.arange(len(plain))
     if plain.shape[1] == 1:
         side = np.where(plain[:, 0] > 0, 1.0, -1.0)
@@ -71,4 +72,5 @@ def _expected(scores: Array, plain: Array) -> float:
         margins = plain[rows, first] - plain[rows, second]
         moved = scores[rows, first] - scores[rows, second]
     losses = np.sort(margins - moved)
-    return float(np.mean(np.searchsorted(losses, margins, side="left"))) / len(rows)
+    kept = np.where(margins <= tie, len(rows), np.searchsorted(losses, margins, side="left"))
+    return float(np.mean(kept)) / len(rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from strongroom.compiler.noise import log_distance
+from strongroom.compiler.guarantee import OWNER_SERVES, fhe_guarantee
 from strongroom.compiler.plan import Guarantee, NetworkLayout
 from strongroom.engine import Parameters
 from strongroom.models.features import Features
@@ -31,14 +31,12 @@ def network_guarantee(
         policy: that the model is protected under.
         results: response ciphertexts that one ciphertext of rows gives.
     """
-    sanitised = policy.sanitising_bits > 0
     assumptions = [
         "Ring learning with errors is hard at the stated ring degree and modulus, also when "
         "evaluation keys are known (circular security).",
-        "The owner runs the server and follows the protocol; the server's operators, disks, logs "
-        "and network learn nothing of inputs and answers.",
+        OWNER_SERVES,
     ]
-    if sanitised:
+    if policy.sanitising_bits > 0:
         assumptions.append(
             "Clients make keys, encodings and ciphertexts as the protocol says. Who sends other "
             "numbers than rows become gets the model's polynomials at these, and who crafts keys "
@@ -49,13 +47,15 @@ def network_guarantee(
             "sample's take, and somewhat beyond; rows further out are refused as far as the "
             "asker's side can tell."
         )
+    if layout.rows_per_ciphertext > 1:
+        assumptions.append(
+            f"Queries are counted as ciphertexts times {layout.rows_per_ciphertext:,}: one holds "
+            f"{layout.rows_per_ciphertext:,} rows and is answered for all of them, whatever number "
+            "its request names."
+        )
     steps = len(layout.steps)
-    return Guarantee(
-        protection="fhe",
-        weights_from_server="visible",
-        inputs_from_server="hidden",
-        outputs_from_server="hidden",
-        weights_from_client="hidden" if sanitised else "visible",
+    return fhe_guarantee(
+        policy,
         structure_visible=(
             f"that the model has {steps} hidden step{'s' * (steps > 1)}, with numbers of inputs, "
             "units and blocks, and the degrees of their polynomials",
@@ -66,25 +66,12 @@ def network_guarantee(
             "orders of magnitude of noise and scores (powers of two)",
             "agreement with the plain model on the sample",
         ),
-        assumptions=tuple(assumptions),
-        security=policy.security,
+        assumptions=assumptions,
         ring_degree=parameters.ring_degree,
         # Evaluation keys live modulo all primes.
         log_modulus=parameters.log_modulus,
-        sanitising_bits=policy.sanitising_bits,
-        query_budget=policy.query_budget,
-        log_distance_after_budget=(
-            min(0.0, log_distance(policy.sanitising_bits, policy.query_budget * results))
-            if sanitised
-            else 0.0
-        ),
-        decryption_bits=policy.decryption_bits,
-        decryption_queries=policy.decryption_queries,
+        results=results,
         queries_to_extract=_queries_to_extract(layout, features),
-        training_data=(
-            "Answers are those of the plain model: what they reveal of its training data, they "
-            "reveal here too. It was not measured."
-        ),
     )
 
 

@@ -39,6 +39,10 @@ SPARE_BITS = 2
 """One for the sign and one that noise and flooding may use."""
 
 
+MOST_SCALE_BITS = 1 << 16
+"""Of a scale's numerator and denominator, which every square doubles."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class StepLevels:
     """One hidden step.
@@ -143,6 +147,8 @@ def walk(
             return None
         steps.append(step)
         limbs, scale = step.result_limbs, step.result_scale
+        if max(scale.numerator.bit_length(), scale.denominator.bit_length()) > MOST_SCALE_BITS:
+            return None
     log_scale = math.log2(scale)
     for left in range(1, limbs + 1):
         room = parameters.log_prefix(left) - log_scale - magnitudes.log_bound - SPARE_BITS

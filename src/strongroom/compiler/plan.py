@@ -210,11 +210,13 @@ class Guarantee(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         security: the column of the security table, "classical-128".
         ring_degree, log_modulus: of the largest ciphertext or key modulus.
         sanitising_bits: lambda; 0 if weights are not hidden from clients.
-        query_budget: number of queries (rows) after which ...
+        query_budget: number of queries after which ... A query is a row that a ciphertext holds,
+            whether or not its request names it.
         log_distance_after_budget: ... the base-2 logarithm of the statistical distance.
         decryption_bits, decryption_queries: sizing of the decryption flooding.
         queries_to_extract: about how many answers reveal the model: a linear model is known after
-            so many chosen ones, a network or tree ensemble not before.
+            so many chosen ones, a network or tree ensemble not before. A ciphertext gives one for
+            each row that it holds.
         training_data: what the answers may reveal of the training data.
         membership: the same as a measurement, if there is one.
     """

@@ -58,16 +58,18 @@ _ENTRIES: Final = (
         "classical-128",
     ),
     # Networks and tree ensembles: primes of 30 bits, of which a level of ciphertext products takes
-    # two and a matrix one. Two levels of products fit the first, with keys of two digits, three the
-    # second, with keys of three, seven the third, and thirteen the last: hidden cut points.
+    # two and a matrix one. Two levels of products fit the first, three the second, seven the third,
+    # and thirteen the last: hidden cut points. Special primes are as long, and so as few, as primes
+    # can be. Of the first, the last prime is what weights need; the first four and the other five
+    # are a digit each, so that at eight primes keys add less noise than a division.
     CatalogueEntry(
-        "n14-q270-p150-v1",
+        "n14-q267-p147-v1",
         2**14,
         (
-            *(1073643521, 1073872897, 1073971201, 1073479681, 1074266113),
-            *(1073184769, 1073053697, 1074429953, 1072857089),
+            *(1073872897, 1073971201, 1074266113, 1074429953, 1073643521),
+            *(1073479681, 1073184769, 1073053697, 133857281),
         ),
-        (208318627841, 208318922753, 208319414273, 208319905793),
+        (562949954142209, 562949954961409, 562949955125249),
         "classical-128",
     ),
     CatalogueEntry(
@@ -77,7 +79,7 @@ _ENTRIES: Final = (
             *(1073643521, 1073872897, 1073971201, 1073479681, 1074266113),
             *(1073184769, 1073053697, 1074429953, 1072857089, 1072496641),
         ),
-        (5866782721, 5866586113, 5865865217, 5865766913),
+        (11082382934017, 11082383687681, 11082384965633),
         "classical-128",
     ),
     CatalogueEntry(

@@ -6,8 +6,8 @@ An operation's time is a sum of products: how many rows of each kind of work it 
 
     cost_model(parameters.kernel).milliseconds(parameters, rotate(parameters, limbs), threads=2)
 
-Keys and diagonals count as they are when the same operation is done over and over. A program whose
-keys push each other out of the caches takes somewhat longer.
+Keys and diagonals count as they are when the same operation is done over and over; of a program
+whose keys push each other out of the caches, `operation_work.fetching` says what comes on top.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class RowTimes:
     samples: float
     embeddings: float
     distant: float
+    fetched: float
     calls: float
 
 
@@ -51,12 +52,14 @@ class CostModel:
     Attributes:
         kernel: name of the kernel that was measured.
         rows: row times by ring degree.
-        parallel_gain: how many times faster two threads are than one.
+        parallel_gains: how many times faster two threads are than one, by ring degree.
+        quiet: whether the machine did nothing else while it was measured.
     """
 
     kernel: str
     rows: Mapping[int, RowTimes]
-    parallel_gain: float
+    parallel_gains: Mapping[int, float]
+    quiet: bool = True
 
     def milliseconds(self, parameters: Parameters, work: Work, threads: int = 1) -> float:
         """Time of an operation.
@@ -83,8 +86,11 @@ class CostModel:
                 alone += microseconds
             else:
                 shared += microseconds
-        return (alone + shared / self._gain(threads)) / 1000.0
+        return (alone + shared / self._gain(degree, threads)) / 1000.0
 
-    def _gain(self, threads: int) -> float:
-        serial = min(1.0, max(0.0, 2.0 / self.parallel_gain - 1.0))
+    def _gain(self, degree: int, threads: int) -> float:
+        if not self.parallel_gains:
+            return 1.0
+        nearest = min(self.parallel_gains, key=lambda n: abs(math.log2(n / degree)))
+        serial = min(1.0, max(0.0, 2.0 / self.parallel_gains[nearest] - 1.0))
         return 1.0 / (serial + (1.0 - serial) / threads)

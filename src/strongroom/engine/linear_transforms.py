@@ -5,13 +5,15 @@ Rotations are split into k = i + j, giant steps i being multiples of a stride:
 
     y = sum over i of rotate_i( sum over j of rotate_{-i}(d_{i+j}) rotate_j(x) )
 
-so that about 2 sqrt(diagonals) rotations do (Halevi, Shoup, CRYPTO 2018). Plaintext
-diagonals of zeros cost nothing. Diagonals are plaintexts, or ciphertexts where the map is to stay
-hidden.
+so that about 2 sqrt(diagonals) rotations do (Halevi, Shoup, CRYPTO 2018). A third level between
+the two saves keys: x turned by middle steps 0, s, 2 s, ..., one from the other, and the same baby
+steps of each. Plaintext diagonals of zeros cost nothing. Diagonals are plaintexts, or ciphertexts
+where the map is to stay hidden.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -31,57 +33,94 @@ from strongroom.engine.switching_keys import require_elements
 
 Vector = NDArray[np.float64] | NDArray[np.complex128]
 
-PLAIN_GIANT_COST: Final = 3.0
-"""A giant step in baby steps, with plaintext diagonals: it decomposes and divides too."""
+_MIDDLE_COST: Final = 3.5
+"""A middle step in baby steps: it is switched, divided and decomposed again."""
 
-ENCRYPTED_GIANT_COST: Final = 3.0
-"""The same with encrypted diagonals: baby steps divide too, giant steps switch keys twice."""
+_FURTHER_COST: Final = 0.6
+"""A baby step of an input beyond the first: its key is in the cache already."""
+
+GIANT_COST: Final = 3.0
+"""A giant step in baby steps: it decomposes and divides too."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepPlan:
-    """Rotations of a baby-step giant-step evaluation.
+    """Rotations of a baby-step giant-step evaluation; each diagonal's is the sum of one of each.
 
     Attributes:
         babies, giants: rotation steps, ascending; 0 where the identity occurs.
         chained: giants are 0, s, 2 s, ... and made one from the other, as Horner evaluates a
             polynomial: as much work, and one key for all.
+        middles: 0, s, 2 s, ...: by how much the vector is turned before its baby steps.
 
     Raises:
-        ValueError: giants that can't be chained.
+        ValueError: giants that can't be chained, or middle steps that can't be.
     """
 
     babies: tuple[int, ...]
     giants: tuple[int, ...]
     chained: bool = False
+    middles: tuple[int, ...] = (0,)
 
     def __post_init__(self) -> None:
-        if self.chained and not _is_progression(self.giants):
+        if self.chained and (len(self.giants) < 3 or not _is_progression(self.giants)):
             raise ValueError(f"giant steps {self.giants} can't be chained")
+        if not _is_progression(self.middles):
+            raise ValueError(f"middle steps {self.middles} can't be made one from the other")
 
     @classmethod
-    def choose(cls, steps: frozenset[int], giant_cost: float) -> StepPlan:
-        """The cheapest split of non-negative rotation steps, a giant step costing `giant_cost`
-        baby steps. Strides are powers of two: rotation keys are then shared between maps."""
+    def choose(cls, steps: frozenset[int], *, key_cost: float = 0.0) -> StepPlan:
+        """The cheapest split of non-negative rotation steps. Strides are powers of two: rotation
+        keys are then shared between maps.
+
+        Args:
+            key_cost: what a key is worth, in the time of baby steps.
+        """
         if not steps:
             raise ValueError("a linear map has at least one diagonal")
         best: tuple[float, StepPlan] | None = None
         stride = 1
         while True:
-            babies = {k % stride for k in steps}
-            giants = {k - k % stride for k in steps}
-            cost = len(babies - {0}) + giant_cost * len(giants - {0})
-            if best is None or cost < best[0]:
-                ordered = tuple(sorted(giants))
-                best = cost, cls(tuple(sorted(babies)), ordered, _is_progression(ordered))
+            inputs = 1
+            while True:
+                plan = cls._split(steps, stride, stride * inputs)
+                cost = plan.cost + key_cost * len(plan.steps)
+                if best is None or cost < best[0]:
+                    best = cost, plan
+                if stride * inputs > max(steps):
+                    break
+                inputs *= 2
             if stride > max(steps):
                 return best[1]
             stride *= 2
 
+    @classmethod
+    def _split(cls, steps: frozenset[int], stride: int, giant_stride: int) -> StepPlan:
+        giants = tuple(sorted({k - k % giant_stride for k in steps}))
+        return cls(
+            tuple(sorted({k % stride for k in steps})),
+            giants,
+            len(giants) > 2 and _is_progression(giants),
+            tuple(range(0, max(k % giant_stride for k in steps) + 1, stride)),
+        )
+
+    @property
+    def cost(self) -> float:
+        """Roughly its time, in baby steps."""
+        babies, giants = len(set(self.babies) - {0}), len(set(self.giants) - {0})
+        further = len(self.middles) - 1
+        time = babies * (1.0 + _FURTHER_COST * further) + _MIDDLE_COST * further
+        return time + GIANT_COST * giants
+
+    @property
+    def rotations(self) -> tuple[tuple[int, int, int], ...]:
+        """Giant, middle and baby step of every diagonal, in the order in which they lie."""
+        return tuple(itertools.product(self.giants, self.middles, self.babies))
+
     @property
     def steps(self) -> frozenset[int]:
         """Rotations that keys are needed for."""
-        return frozenset(self.babies + self.turns) - {0}
+        return frozenset(self.babies + self.middles[1:2] + self.turns) - {0}
 
     @property
     def turns(self) -> tuple[int, ...]:
@@ -90,7 +129,7 @@ class StepPlan:
         return (0, *self.giants[1:2] * (len(self.giants) - 1)) if self.chained else self.giants
 
 
-Diagonal = TypeVar("Diagonal", _native.Plaintext, _native.Ciphertext)
+Diagonal = TypeVar("Diagonal", _native.Diagonal, _native.Ciphertext)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +143,7 @@ class _Encoded(Generic[Diagonal]):
     diagonals: tuple[Diagonal | None, ...] = field(repr=False)
 
 
-class LinearTransform(_Encoded[_native.Plaintext]):
+class LinearTransform(_Encoded[_native.Diagonal]):
     """A linear map with plaintext diagonals, for ciphertexts of up to `limbs` primes.
 
     Attributes:
@@ -131,13 +170,15 @@ class LinearTransform(_Encoded[_native.Plaintext]):
         """
         limbs = limbs or parameters.limbs
         turned = _turned(parameters, {k: d for k, d in diagonals.items() if np.any(d)})
-        plan = plan or StepPlan.choose(frozenset(turned), PLAIN_GIANT_COST)
+        plan = plan or StepPlan.choose(frozenset(turned))
         encoded = [
             None
             if values is None
-            else encode_slots(
-                parameters, values, scale, limbs, transformed=True, extended=True
-            ).native
+            else _native.Diagonal(
+                encode_slots(
+                    parameters, values, scale, limbs, transformed=True, extended=True
+                ).native
+            )
             for values in _in_order(plan, turned)
         ]
         return cls(parameters, limbs, scale, plan, tuple(encoded))
@@ -173,7 +214,7 @@ class EncryptedLinearTransform(_Encoded[_native.Ciphertext]):
         parameters = key.parameters
         limbs = limbs or parameters.limbs
         turned = _turned(parameters, diagonals)
-        plan = plan or StepPlan.choose(frozenset(turned), ENCRYPTED_GIANT_COST)
+        plan = plan or StepPlan.choose(frozenset(turned))
         encrypted = [
             None
             if values is None
@@ -219,6 +260,9 @@ def apply_transform(
     require_room(parameters, scale, ciphertext.limbs)
     for prime in parameters.primes[ciphertext.limbs - drop : ciphertext.limbs]:
         scale /= prime
+    inputs = [ciphertext]
+    for _ in transform.plan.middles[1:]:
+        inputs.append(evaluator.rotate(inputs[-1], transform.plan.middles[1]))
     babies, giants = (
         [evaluator.keys.key(rotation_element(parameters, k)).native if k else None for k in steps]
         for steps in (transform.plan.babies, transform.plan.turns)
@@ -226,7 +270,7 @@ def apply_transform(
     if isinstance(transform, LinearTransform):
         native = _native.transform_plain(
             parameters.native,
-            ciphertext.native,
+            [its_input.native for its_input in inputs],
             babies,
             giants,
             list(transform.diagonals),
@@ -237,7 +281,7 @@ def apply_transform(
     else:
         native = _native.transform_encrypted(
             parameters.native,
-            ciphertext.native,
+            [its_input.native for its_input in inputs],
             babies,
             giants,
             list(transform.diagonals),
@@ -249,9 +293,9 @@ def apply_transform(
     return Ciphertext(native, parameters, scale, "slots")
 
 
-def _is_progression(giants: tuple[int, ...]) -> bool:
-    """Whether steps are 0, s, 2 s, ... with two or more that turn."""
-    return len(giants) > 2 and giants == tuple(giants[1] * i for i in range(len(giants)))
+def _is_progression(steps: tuple[int, ...]) -> bool:
+    """Whether steps are 0, s, 2 s, ..."""
+    return bool(steps) and steps == tuple(i * (steps[1:2] or (0,))[0] for i in range(len(steps)))
 
 
 def _turned(parameters: Parameters, diagonals: Mapping[int, Vector]) -> dict[int, Vector]:
@@ -272,9 +316,8 @@ def _in_order(plan: StepPlan, diagonals: Mapping[int, Vector]) -> list[Vector | 
     left = dict(diagonals)
     # Each diagonal once, even in a plan that reaches its rotation in several ways.
     ordered = [
-        np.roll(left.pop(giant + baby), giant) if giant + baby in left else None
-        for giant in plan.giants
-        for baby in plan.babies
+        np.roll(left.pop(rotation), giant) if (rotation := giant + middle + baby) in left else None
+        for giant, middle, baby in plan.rotations
     ]
     if left:
         raise ValueError("a plan without all rotations of the linear map")

@@ -2,8 +2,9 @@
 
 On disk it is `$XDG_CACHE_HOME/strongroom/engine-costs-<digest>.json`, or below `~/.cache`; the
 digest is of what times depend on: version and build of this package, kernel, processor. A file that
-says otherwise or is damaged is measured again and replaced. Where there is no place for a file,
-memory alone keeps the result.
+says otherwise or is damaged is measured again and replaced, and so is one that was measured beside
+other processes an hour ago or more. Where there is no place for a file, memory alone keeps the
+result.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import math
 import os
 import platform
 import threading
+import time
 from dataclasses import astuple
 from pathlib import Path
 from typing import Final
@@ -25,8 +27,11 @@ from strongroom.durable import write_durably
 from strongroom.engine.calibration import measure
 from strongroom.engine.cost_model import CostModel
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Of the file. It changes with the kinds of work, and with how they are counted."""
+
+_RESTLESS_SECONDS: Final = 3600.0
+"""How long the measurement of a busy machine serves."""
 
 _MOST_BYTES: Final = 1 << 16
 _RING_DEGREES: Final = range(2**4, 2**17 + 1)
@@ -46,7 +51,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def cost_model(kernel: str) -> CostModel:
     """The cost model of this machine.
 
-    The first call on a machine measures, for about two seconds; others that come meanwhile wait.
+    The first call on a machine measures, for about three seconds; others that come meanwhile wait.
 
     Args:
         kernel: as `Parameters.kernel` has it.
@@ -91,12 +96,15 @@ def _read(path: Path, machine: dict[str, str]) -> CostModel | None:
     try:
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
+            age_seconds = time.time() - os.fstat(file.fileno()).st_mtime
         if len(data) > _MOST_BYTES:
             return None
         found = msgspec.json.decode(data, type=_File)
     except (OSError, msgspec.DecodeError):
         return None
     if found.format != FORMAT or found.machine != machine or not _plausible(found.model, machine):
+        return None
+    if not (found.model.quiet or 0.0 <= age_seconds < _RESTLESS_SECONDS):
         return None
     return found.model
 
@@ -109,7 +117,8 @@ def _plausible(model: CostModel, machine: dict[str, str]) -> bool:
         and all(degree in _RING_DEGREES for degree in model.rows)
         and all(math.isfinite(time) and time >= 0.0 for time in times)
         and all(rows.transforms > 0.0 for rows in model.rows.values())
-        and 1.0 <= model.parallel_gain <= 2.0
+        and model.parallel_gains.keys() == model.rows.keys()
+        and all(1.0 <= gain <= 2.0 for gain in model.parallel_gains.values())
     )
 
 

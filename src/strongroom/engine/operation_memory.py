@@ -37,6 +37,12 @@ def plaintext_bytes(parameters: Parameters, limbs: int, *, extended: bool = Fals
     return (limbs + special) * row_bytes(parameters.ring_degree)
 
 
+def table_bytes(parameters: Parameters) -> int:
+    """Of the tables that transforms take their factors from: four rows for each prime."""
+    primes = len(parameters.primes) + len(parameters.special_primes)
+    return 4 * primes * row_bytes(parameters.ring_degree)
+
+
 def switching_key_bytes(parameters: Parameters, limbs: int) -> int:
     """Of a switching key for ciphertexts of up to `limbs` primes."""
     digits = len(digit_primes(parameters.primes, parameters.special_primes, limbs))
@@ -84,21 +90,23 @@ def transform_peak(
     """Of a linear map."""
     rows, special = _extended(parameters, limbs), len(parameters.special_primes)
     digits = _decomposition(parameters, limbs)
-    babies, giants = len(plan.babies), len(plan.giants)
+    inputs = len(plan.middles)
+    babies, giants = len(plan.babies) * inputs, len(plan.giants)
+    held = 2 * limbs * (inputs - 1)
     # While one giant step turns, beside the sum of all: its second part divided, in digits, and
     # rows that a thread works on.
     turn = limbs + digits + max(limbs, 3 * threads)
     last = 2 * _division(special + drop, limbs - drop)
     if encrypted:
-        turned = 2 * limbs * len(set(plan.babies) - {0})
+        turned = 2 * limbs * len(set(plan.babies) - {0}) * inputs
         rotations = digits + turned + 2 * special + 3 * threads
         # A giant step's relinearised product is over all primes, and there with its digits.
         step = digits + 2 * rows + (turn if len(plan.giants) > 1 else 0)
         peak = max(rotations, turned + 3 * limbs * giants + 2 * rows + max(step, last))
     else:
-        steps = digits + 2 * rows * giants
+        steps = digits * inputs + 2 * rows * giants
         peak = steps + max(threads * (2 * babies + 2), 2 * rows + max(turn, last))
-    return peak * row_bytes(parameters.ring_degree)
+    return (held + peak) * row_bytes(parameters.ring_degree)
 
 
 def matrix_product_peak(

@@ -7,8 +7,10 @@ machine (`cost_model`). Tests count again what the core's loops do.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Final
 
 from strongroom.engine import operation_memory as memory
@@ -24,6 +26,10 @@ that holds less all but that share. About the cache that the cores of a server's
 NARROW_PRIME: Final = 2**46
 """Below it some kernels have a faster transform."""
 
+_KEPT: Final = 1024
+"""Counts of so many operations of each kind are remembered: a planner asks for the same ones again
+and again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -34,6 +40,8 @@ class Work:
         wide_transforms: modulo larger primes.
         conversions: multiply-adds between residues of different primes, and by constants.
         streamed: rows of keys and diagonals, each multiplied by another.
+        fetched: those of them that come from memory, since a program's keys and diagonals push each
+            other out of the caches; none in the counts of single operations (`fetching`).
         passes: rows that are read or written by sums, products and permutations.
         uniform: rows expanded from a seed.
         samples: rows of errors or ternary numbers from the system's randomness.
@@ -48,6 +56,7 @@ class Work:
     wide_transforms: int = 0
     conversions: int = 0
     streamed: int = 0
+    fetched: float = 0.0
     passes: int = 0
     uniform: int = 0
     samples: int = 0
@@ -63,6 +72,12 @@ class Work:
         return Work(*(getattr(self, f.name) * times for f in fields(Work)))
 
 
+def fetching(work: Work, held_bytes: int) -> Work:
+    """The same work in a program whose keys and diagonals take so many bytes: each row is read once
+    in a while, and by then others have taken its place in the caches."""
+    return replace(work, fetched=work.streamed * min(1.0, held_bytes / CACHED_BYTES))
+
+
 # Operations
 
 
@@ -71,6 +86,7 @@ def rotate(parameters: Parameters, limbs: int) -> Work:
     return rotate_many(parameters, limbs, 1)
 
 
+@lru_cache(maxsize=_KEPT)
 def rotate_many(parameters: Parameters, limbs: int, count: int) -> Work:
     """`Evaluator.rotate_many` by `count` steps that are not zero."""
     work = _rotations(parameters, limbs, count)
@@ -82,6 +98,7 @@ def multiply(parameters: Parameters, limbs: int, drop: int = 0) -> Work:
     return sum_of_products(parameters, limbs, 1, drop)
 
 
+@lru_cache(maxsize=_KEPT)
 def sum_of_products(parameters: Parameters, limbs: int, count: int, drop: int = 0) -> Work:
     """`Evaluator.sum_of_products` of `count` pairs."""
     work = Work(passes=limbs * (8 * count + 3), handed=limbs)
@@ -90,6 +107,7 @@ def sum_of_products(parameters: Parameters, limbs: int, count: int, drop: int = 
     return _call(parameters, work, 4 * count * limbs, memory.multiply_peak(parameters, limbs, drop))
 
 
+@lru_cache(maxsize=_KEPT)
 def rescale(parameters: Parameters, limbs: int, drop: int) -> Work:
     """`Evaluator.rescale`."""
     kept, dropped = parameters.primes[: limbs - drop], parameters.primes[limbs - drop : limbs]
@@ -103,6 +121,7 @@ def multiply_plain(parameters: Parameters, limbs: int, drop: int = 0) -> Work:
     return work + rescale(parameters, limbs, drop) if drop else work
 
 
+@lru_cache(maxsize=_KEPT)
 def linear_combination(parameters: Parameters, limbs: int, count: int, drop: int = 0) -> Work:
     """`Evaluator.linear_combination` of `count` ciphertexts, and sums, which are such."""
     # The interpreter's part is as much as several calls.
@@ -116,6 +135,7 @@ def sum_slots(parameters: Parameters, limbs: int, count: int) -> Work:
     return step * (count.bit_length() + count.bit_count() - 2)
 
 
+@lru_cache(maxsize=_KEPT)
 def transform(
     parameters: Parameters,
     limbs: int,
@@ -124,20 +144,24 @@ def transform(
     *,
     encrypted: bool = False,
     drop: int = 0,
+    kept_share: float = 1.0,
 ) -> Work:
-    """`apply_transform` of a map with some diagonals, by their rotations."""
+    """`apply_transform` of a map with some diagonals, by their rotations.
+
+    Args:
+        kept_share: how much of a plaintext diagonal is kept (`PeriodicLayout.kept_share`).
+    """
     rows = limbs + len(parameters.special_primes)
     # Where the plan has each rotation first.
     giant_of: dict[int, int] = {}
-    for giant in plan.giants:
-        for baby in plan.babies:
-            giant_of.setdefault(giant + baby, giant)
+    for giant, middle, baby in plan.rotations:
+        giant_of.setdefault(giant + middle + baby, giant)
     giants = {giant_of[rotation] for rotation in diagonals}
     turning = len(giants - {0})
     babies = len(set(plan.babies) - {0})
     decomposition = _decomposition(parameters, limbs)
     if encrypted:
-        work = _rotations(parameters, limbs, babies)
+        work = _rotations(parameters, limbs, babies) * len(plan.middles)
         # Each row of a diagonal is in two products, and a giant step has three sums.
         work += Work(streamed=2 * limbs, passes=6 * limbs) * len(diagonals)
         step = Work(passes=3 * limbs, handed=3 * limbs)
@@ -147,7 +171,10 @@ def transform(
         work = decomposition
         work += (_key_product(parameters, limbs, added=1) + Work(passes=4 * rows)) * babies
         work += Work(passes=2 * limbs + 2 * rows) * (len(plan.babies) - babies)
-        work += Work(streamed=rows, passes=3 * rows) * len(diagonals)
+        # A row of a key is read once for all inputs.
+        work += replace(work, streamed=0) * (len(plan.middles) - 1)
+        streamed = math.ceil(rows * len(diagonals) * kept_share)
+        work += Work(streamed=streamed, passes=3 * rows * len(diagonals))
         work += Work(passes=2 * rows, handed=2 * rows) * len(giants)
     # The sum of giant steps. Those that turn divide their second part and switch from there.
     work += Work(passes=2 * rows, handed=2 * rows)
@@ -156,7 +183,8 @@ def transform(
     turn += _key_product(parameters, limbs, added=0) + Work(passes=13 * rows)
     work += turn * turning + _finish(parameters, limbs, drop)
     peak = memory.transform_peak(parameters, limbs, plan, encrypted=encrypted, drop=drop)
-    return _call(parameters, work, 2 * limbs, peak)
+    work = _call(parameters, work, 2 * limbs, peak)
+    return work + rotate(parameters, limbs) * (len(plan.middles) - 1)
 
 
 def matrix_product(
@@ -253,6 +281,7 @@ def _division(kept: tuple[int, ...], dropped: tuple[int, ...]) -> Work:
     return passes + _conversion(len(dropped), rows) + _transforms(dropped) + _transforms(kept)
 
 
+@lru_cache(maxsize=_KEPT)
 def _decomposition(parameters: Parameters, limbs: int) -> Work:
     """Into digits over all primes, all in values form."""
     data = parameters.primes[:limbs]

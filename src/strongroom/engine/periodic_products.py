@@ -39,16 +39,14 @@ from strongroom.engine.encoding import encode_slots
 from strongroom.engine.evaluator import Evaluator, sum_steps
 from strongroom.engine.galois import conjugation_element, rotation_elements
 from strongroom.engine.linear_transforms import (
-    PLAIN_GIANT_COST,
     LinearTransform,
     StepPlan,
     apply_transform,
 )
 from strongroom.engine.parameters import Parameters
 
-_GIANT_COST: Final = 2.0
-"""A giant step in baby steps, for choosing between them: it takes `PLAIN_GIANT_COST` of their time,
-but all giant steps share one key, and every baby step has its own."""
+_KEY_COST: Final = 1.5
+"""What a rotation key is worth, in the time of baby steps."""
 
 _FOLD_COST: Final = 2.6
 """A rotation after the diagonals, in baby steps: nothing of it is shared."""
@@ -150,6 +148,13 @@ class PeriodicLayout:
         return len(self._cover())
 
     @property
+    def kept_share(self) -> float:
+        """How much of a diagonal is kept: of one that repeats often, a period (`Diagonal` of the
+        core)."""
+        repeats = self.slots // self.blocks // self.span
+        return 1.0 / repeats if repeats >= 8 else 1.0
+
+    @property
     def terms(self) -> int:
         """How many slots are summed for an entry of the product."""
         return self.span // self.units
@@ -158,7 +163,7 @@ class PeriodicLayout:
     def step_plan(self) -> StepPlan:
         """How the diagonals' rotations are made."""
         steps = frozenset(k * self.blocks for k in range(self.diagonals))
-        return StepPlan.choose(steps, _GIANT_COST)
+        return StepPlan.choose(steps, key_cost=_KEY_COST)
 
     @property
     def fold_steps(self) -> frozenset[int]:
@@ -314,9 +319,8 @@ def _periods(span: int, units: int, columns: int) -> list[tuple[int, int]]:
 @lru_cache(maxsize=4096)
 def _cost(diagonals: int, folds: int) -> float:
     """Roughly the time of a product, in baby steps."""
-    plan = StepPlan.choose(frozenset(range(diagonals)), _GIANT_COST)
-    rotations = len(plan.babies) + PLAIN_GIANT_COST * len(plan.giants)
-    return rotations + _FOLD_COST * folds + _DIAGONAL_COST * diagonals
+    plan = StepPlan.choose(frozenset(range(diagonals)), key_cost=_KEY_COST)
+    return plan.cost + _FOLD_COST * folds + _DIAGONAL_COST * diagonals
 
 
 @lru_cache(maxsize=512)

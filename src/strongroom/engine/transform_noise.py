@@ -7,6 +7,7 @@ its second part only; and one division ends it all.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,6 +19,7 @@ from strongroom.engine.noise_model import (
     NoiseSource,
     product,
     rescale,
+    rotate,
     second_part_deviation,
     sum_slots,
     switched,
@@ -49,26 +51,27 @@ def transform(
         ValueError: no diagonals, a rotation that is not in the plan, unequal scales, a lower level.
     """
     # By rotation, where the plan has it first.
-    steps: dict[int, tuple[int, int]] = {}
-    for giant in plan.giants:
-        for baby in plan.babies:
-            steps.setdefault(giant + baby, (giant, baby))
+    steps: dict[int, tuple[int, int, int]] = {}
+    for giant, middle, baby in plan.rotations:
+        steps.setdefault(giant + middle + baby, (giant, middle, baby))
     scales = {diagonal.scale for diagonal in diagonals.values()}
     if not steps.keys() >= diagonals.keys() or len(scales) != 1:
         raise ValueError("a linear map has diagonals of one scale, all of them in its plan")
     switch = switching_deviation(x.parameters, x.limbs)
-    turned = switched(x)
-    if encrypted:
-        turned = rescale(turned, 0, always=True)
+    inputs = _inputs(x, plan)
     in_place: Mapping[NoiseSource, float] = {}
     elsewhere: list[float] = []
     magnitude = bias = 0.0
     for rotation, diagonal in diagonals.items():
-        giant, baby = steps[rotation]
-        term = product(turned if baby else x, truncate(diagonal, x.limbs))
+        giant, middle, baby = steps[rotation]
+        turned = inputs[middle]
+        if baby:
+            turned = switched(turned)
+            turned = rescale(turned, 0, always=True) if encrypted else turned
+        term = product(turned, truncate(diagonal, x.limbs))
         magnitude += term.magnitude
         bias += term.bias
-        if giant or baby:
+        if giant or middle or baby:
             elsewhere.append(term.deviation)
         else:
             in_place = term.deviations
@@ -87,21 +90,31 @@ def transform(
     return rescale(total, drop, always=True)
 
 
+def _inputs(x: NoiseEstimate, plan: StepPlan) -> dict[int, NoiseEstimate]:
+    """The vector turned by each middle step."""
+    inputs = {0: x}
+    for before, middle in itertools.pairwise(plan.middles):
+        inputs[middle] = rotate(inputs[before], plan.middles[1])
+    return inputs
+
+
 def uniform_transform(
     x: NoiseEstimate, diagonal: NoiseEstimate, plan: StepPlan, count: int
 ) -> NoiseEstimate:
     """The same for `count` plaintext diagonals that are alike and without noise, in the order of
     their rotations; much quicker where they are many."""
-    turned = switched(x)
     in_place = product(x, truncate(diagonal, x.limbs))
-    elsewhere = product(turned, truncate(diagonal, x.limbs)).deviation
+    # As if all were of the input that was turned most often.
+    last = _inputs(x, plan)[plan.middles[-1]]
+    first_of_input = product(last, truncate(diagonal, x.limbs)).deviation
+    elsewhere = product(switched(last), truncate(diagonal, x.limbs)).deviation
     switch = switching_deviation(x.parameters, x.limbs)
     turns = sum(giant > 0 for giant in plan.giants)
-    # Of each giant step's diagonals, the first is of the vector as it is.
+    # Of each input's diagonals in a giant step, the first is of the input as it is.
     first = -(-count // len(plan.babies))
     deviation = math.hypot(
         elsewhere * math.sqrt(count - first),
-        in_place.deviation * math.sqrt(first),
+        first_of_input * math.sqrt(first),
         math.sqrt(turns) * math.hypot(switch, second_part_deviation(x.parameters.ring_degree)),
     )
     total = replace(

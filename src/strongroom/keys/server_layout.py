@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -139,16 +139,24 @@ class KeySetFolder:
         ]
 
     def missing(self, wanted: Wanted) -> Wanted:
-        """What is not there: a key serves fewer primes too, a public key only its own."""
-        keys = self.stored_keys()
-        limbs: dict[int, int] = {}
-        for key in keys:
-            limbs[key.element] = max(limbs.get(key.element, 0), key.limbs)
-        public = any((key.element, key.limbs) == (PUBLIC, wanted.public_limbs) for key in keys)
-        return Wanted(
-            tuple(need for need in wanted.keys if limbs.get(need[0], 0) < need[1]),
-            0 if public else wanted.public_limbs,
-        )
+        """What is not there."""
+        return missing_of([(key.element, key.limbs) for key in self.stored_keys()], wanted)
+
+
+def missing_of(keys: Sequence[tuple[int, int]], wanted: Wanted) -> Wanted:
+    """What is not among the keys of a set: a key serves fewer primes too, a public key only its
+    own.
+
+    Args:
+        keys: (element, primes) of each, `PUBLIC` for the element of a public key.
+    """
+    limbs: dict[int, int] = {}
+    for element, its_limbs in keys:
+        limbs[element] = max(limbs.get(element, 0), its_limbs)
+    return Wanted(
+        tuple(need for need in wanted.keys if limbs.get(need[0], 0) < need[1]),
+        0 if (PUBLIC, wanted.public_limbs) in keys else wanted.public_limbs,
+    )
 
 
 class Layout:

@@ -36,6 +36,7 @@ from strongroom.keys.server_layout import (
     Layout,
     Wanted,
     make_private_folder,
+    missing_of,
     require_digest,
     sync_folder,
 )
@@ -68,15 +69,22 @@ class KeySetDescription:
         parameters: name of the catalogue entry.
         key_set: the identifier, 32 hex digits.
         bytes: that it takes on the disk, objects on their way included.
-        keys: number of evaluation keys.
+        keys: (element, primes) of each evaluation key, ascending.
+        public_limbs: levels of the public keys, ascending.
         last_used: ISO 8601, UTC.
     """
 
     parameters: str
     key_set: str
     bytes: int
-    keys: int
+    keys: tuple[tuple[int, int], ...]
+    public_limbs: tuple[int, ...]
     last_used: str
+
+    def holds(self, wanted: Wanted) -> bool:
+        """Whether nothing of a model's keys is missing."""
+        there = [*self.keys, *((PUBLIC, limbs) for limbs in self.public_limbs)]
+        return missing_of(there, wanted) == Wanted((), 0)
 
 
 class ServerKeyStore:
@@ -140,16 +148,7 @@ class ServerKeyStore:
 
     def sets(self, tenant: str) -> list[KeySetDescription]:
         """The key sets of a tenant."""
-        return [
-            KeySetDescription(
-                folder.parameters,
-                folder.key_set,
-                self._room.set_bytes(folder),
-                sum(key.element != PUBLIC for key in folder.stored_keys()),
-                _last_use(folder),
-            )
-            for folder in self._layout.key_sets(tenant)
-        ]
+        return [self._described(folder) for folder in self._layout.key_sets(tenant)]
 
     def missing(self, folder: KeySetFolder, wanted: Wanted) -> Wanted:
         """What of a model's keys is not there. What is there counts as used now."""
@@ -243,6 +242,17 @@ class ServerKeyStore:
                 if now - moment < _PAUSE_SECONDS
             }
             self._last_sent[folder.path] = now
+
+    def _described(self, folder: KeySetFolder) -> KeySetDescription:
+        keys = sorted((key.element, key.limbs) for key in folder.stored_keys())
+        return KeySetDescription(
+            folder.parameters,
+            folder.key_set,
+            self._room.set_bytes(folder),
+            tuple(key for key in keys if key[0] != PUBLIC),
+            tuple(limbs for element, limbs in keys if element == PUBLIC),
+            _last_use(folder),
+        )
 
     def _is_being_sent(self, folder: KeySetFolder) -> bool:
         last = self._last_sent.get(folder.path, -_PAUSE_SECONDS)

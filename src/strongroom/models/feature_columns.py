@@ -6,13 +6,14 @@ A plan may come from a stranger, so a block refuses impossible fields when it is
 from __future__ import annotations
 
 import math
+from abc import ABCMeta, abstractmethod
 from collections.abc import Iterable, Sequence
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from strongroom.errors import InputError, PolicyError
+from strongroom.errors import InputError, InputRangeWarning, PolicyError
 
 Table = NDArray[np.float64]
 
@@ -20,7 +21,13 @@ MAXIMUM_NUMBERS = 2**24
 """Most numbers in one block's fields."""
 
 
-class OnColumns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _AbstractStructMeta(msgspec.StructMeta, ABCMeta):
+    """Of structs that lack methods and so can't be made."""
+
+
+class OnColumns(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, metaclass=_AbstractStructMeta
+):
     """A block that makes one number of each of its columns, unless it says otherwise.
 
     Attributes:
@@ -45,18 +52,18 @@ class OnColumns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Places in the table that it looks at."""
         return self.columns
 
+    @abstractmethod
     def encode(self, table: Table) -> Table:
         """From a table, shape (n, columns), NaN where a value is missing, to numbers, shape
         (n, width). The table stays as it is."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sentence(self, names: Sequence[str]) -> str:
         """What becomes public, for the statement; empty where there is nothing to tell.
 
         Args:
             names: how messages name the columns of the table.
         """
-        raise NotImplementedError
 
 
 class RowRefused(InputError):
@@ -78,7 +85,33 @@ class RowRefused(InputError):
 
     def counted_from(self, first_row: int) -> RowRefused:
         """The same in a larger table, in which the one at hand starts at that row."""
-        return RowRefused(self.code, first_row + self.row, self.what, self.remedy)
+        return self.of_row(first_row + self.row)
+
+    def of_row(self, row: int) -> RowRefused:
+        """The same about another row: the one that it is in the table that a caller knows."""
+        return RowRefused(self.code, row, self.what, self.remedy)
+
+
+class RowsFarOut(InputRangeWarning):
+    """The warning of rows far from everything that a model was planned on.
+
+    Args:
+        before, after: what is said around "row 3".
+        row: the first such row, counted from 0.
+
+    Attributes:
+        row: see above.
+    """
+
+    def __init__(self, before: str, row: int, after: str) -> None:
+        super().__init__(f"{before}row {row}{after}")
+        self.row = row
+        self._before = before
+        self._after = after
+
+    def naming(self, place: str) -> InputRangeWarning:
+        """The same with another name for the row: "rows.csv line 5"."""
+        return InputRangeWarning(f"{self._before}{place}{self._after}")
 
 
 def invalid(problem: str) -> PolicyError:

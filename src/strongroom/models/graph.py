@@ -33,13 +33,14 @@ class Tensor:
 class Node:
     """One operator, by its ONNX name and with its ONNX meaning.
 
-    Every value is a table of numbers, one row a row of the input. A linear model is made of seven
+    Every value is a table of numbers, one row a row of the input. A linear model is made of eight
     operators, to which importers lower everything else: MatMul by a constant (columns, outputs);
-    Add, Sub, Mul and Div of a table and a constant row, Add and Sub of two tables; Concat of
-    tables and Gather of columns, along axis 1. A network also has Mul of two tables and, element by
-    element, the functions of `models.activations`, by the names that they have there. A tree
-    ensemble is one node, `TreeEnsemble` (see `models.trees.graphs`). `name` is that of the node in
-    the original model, for messages.
+    Add, Sub, Mul and Div of a table and a constant row, Add and Sub of two tables; Concat of tables
+    and Gather of columns, along axis 1; Conv by a constant (outputs, channels of a group, *kernel),
+    whose attributes are those of `models.convolutions` and whose rows stay flat. A network also has
+    Mul of two tables and, element by element, the functions of `models.activations`, by the names
+    that they have there. A tree ensemble is one node, `TreeEnsemble` (see `models.trees.graphs`).
+    `name` is that of the node in the original model, for messages.
     """
 
     operator: str

@@ -26,11 +26,23 @@ def import_model(model: Any, *, sample: Any = None, trees: TreeOptions | None = 
             an `onnx.ModelProto`, or the path of an `.onnx` or `.skops` file, or of a tree model's
             `.json`, `.ubj` or `.txt` file. Pickles are refused: opening one runs the code in it.
         sample: rows that it takes; a PyTorch module doesn't say itself how many columns it has.
-        trees: the dials of a tree model.
+        trees: the dials of a tree model; None for the usual ones.
 
     Raises:
-        ModelError: SR-MODEL-FILE, -UNSUPPORTED, -UNFITTED, -VALUES, -EXTRA.
+        ModelError: SR-MODEL-FILE, -UNSUPPORTED, -UNFITTED, -VALUES, -EXTRA; SR-MODEL-TREES if
+            `trees` is given and the model has none.
     """
+    graph = _imported(model, sample, trees)
+    if trees is not None and all(node.operator != "TreeEnsemble" for node in graph.nodes):
+        raise ModelError(
+            "SR-MODEL-TREES",
+            "grid, trees_per_group and decoys are for models of trees, and this one has none",
+            "Leave these options out",
+        )
+    return graph
+
+
+def _imported(model: Any, sample: Any, trees: TreeOptions | None) -> Graph:
     if (graph := import_trees(model, trees)) is not None:
         return graph
     if isinstance(model, str | Path):

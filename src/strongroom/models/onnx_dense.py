@@ -9,17 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strongroom.models.onnx_constants import axes_of
+from strongroom.models.onnx_convolutions import averaged, geometry_of, sliding
 from strongroom.models.onnx_file import OnnxNode, malformed
 from strongroom.models.onnx_values import Table, Value
 
 if TYPE_CHECKING:
     from strongroom.models.onnx_lowering import Lowering
-
-MAXIMUM_VECTORS = 4096
-"""A row of shape (vectors, k) times a matrix is as many products."""
-
-MAXIMUM_SUMMED = 2**24
-"""Columns times sums of a reduction, which is a matrix of zeros and ones."""
 
 
 def dense_operator(
@@ -55,19 +50,19 @@ def _product(
     matrix = weights[:, None] if weights.ndim == 1 else weights
     *before, last = table.shape
     vectors = math.prod(before)
-    if matrix.ndim != 2 or vectors > MAXIMUM_VECTORS:
+    if matrix.ndim != 2:
         return None
-    if matrix.shape[0] != last:
+    if matrix.shape[0] != last or not matrix.size:
         raise malformed(f"has weights that don't fit: {node.label}")
     if vectors == 1:
         result = lowering.dense(node, table, matrix, None)
-    else:
-        places = np.arange(table.width, dtype=np.int64).reshape(vectors, last)
-        parts = [
-            lowering.dense(node, lowering.gather(node, table, row[None]), matrix, None)
-            for row in places
-        ]
-        result = lowering.table("Concat", node, [*parts], (vectors * matrix.shape[1],))
+    else:  # every column of the matrix is a channel, that of all vectors
+        image = Table(table.name, (1, vectors, last))
+        channels = matrix.T[:, None, None, :]
+        geometry = geometry_of(node, image, (1, last), (1, 1), (0, 0), outputs=len(channels))
+        made = sliding(lowering, node, image, geometry, channels)
+        order = np.arange(made.width, dtype=np.int64).reshape(1, len(channels), vectors)
+        result = lowering.gather(node, made, order.swapaxes(1, 2))
     shape = tuple(before) if weights.ndim == 1 else (*before, matrix.shape[1])
     return Table(result.name, shape)
 
@@ -94,24 +89,20 @@ def _normalised(
 def _reduced(
     lowering: Lowering, node: OnnxNode, table: Table, axes: list[int] | None
 ) -> Table | None:
-    """A sum or mean over axes of a row, as a product with a matrix of equal weights."""
+    """A sum or mean over axes of a row."""
     rank = 1 + len(table.shape)
     if not axes or any(axis % rank == 0 or not -rank <= axis < rank for axis in axes):
         return None
-    over = sorted({axis % rank - 1 for axis in axes})
-    summed = math.prod(table.shape[axis] for axis in over)
-    kept = [axis for axis in range(rank - 1) if axis not in over]
-    sums = table.width // summed
-    if table.width * sums > MAXIMUM_SUMMED:
-        return None
-    places = np.arange(table.width).reshape(table.shape).transpose(*kept, *over).reshape(sums, -1)
-    weights = np.zeros((table.width, sums))
-    weights[places, np.arange(sums)[:, None]] = 1.0 if node.operator == "ReduceSum" else 1 / summed
-    result = lowering.dense(node, table, weights, None)
+    over = {axis % rank - 1 for axis in axes}
     keep = node.attributes.get("keepdims", 1)
     shape = tuple(
-        1 if axis in over else table.shape[axis]
-        for axis in range(rank - 1)
+        1 if axis in over else size
+        for axis, size in enumerate(table.shape)
         if keep or axis not in over
     )
-    return Table(result.name, shape)
+    # channels by themselves, or rows as images of one channel
+    image = Table(table.name, (1, *table.shape) if 0 in over else table.shape)
+    kernel = tuple(size if axis in over else 1 for axis, size in enumerate(table.shape))
+    total = node.operator == "ReduceSum"
+    found = averaged(lowering, node, image, kernel if 0 in over else kernel[1:], total)
+    return Table(found.name, shape)

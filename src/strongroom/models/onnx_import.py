@@ -20,7 +20,7 @@ from strongroom.models.onnx_lowering import Lowering
 from strongroom.models.onnx_outputs import recognise
 from strongroom.models.onnx_values import Table
 from strongroom.models.output import OutputSpec
-from strongroom.models.rows import MAXIMUM_COLUMNS, InputSpec, shown
+from strongroom.models.rows import MAXIMUM_AXES, MAXIMUM_COLUMNS, InputSpec, shown
 
 if TYPE_CHECKING:
     import onnx
@@ -133,6 +133,7 @@ def _inputs(
         columns=start,
         names=tuple(value.name for value in inputs) if named else (),
         dtype="float32" if narrow else "float64",
+        shape=shape if len(inputs) == 1 and 1 < len(shape) <= MAXIMUM_AXES else (),
     )
     return spec, tables, entry
 

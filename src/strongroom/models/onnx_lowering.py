@@ -1,10 +1,11 @@
 """Lowering: an ONNX graph to the operators of `Graph`.
 
-Affine ones: MatMul by a constant (columns, outputs); Add, Sub, Mul with a constant row or another
-table; Div by a constant row; Concat of tables along axis 1; Gather of columns. Then the functions
-of `models.activations`. Everything else is written with those, each in the room of its kind:
-`onnx_dense` what sums columns, `onnx_moves` what only moves them, `onnx_activations` functions of
-one number, `onnx_arithmetic` sums and products, `onnx_machine_learning` the domain ai.onnx.ml.
+Affine ones: MatMul by a constant (columns, outputs); Conv with a constant kernel; Add, Sub, Mul
+with a constant row or another table; Div by a constant row; Concat of tables along axis 1; Gather
+of columns. Then the functions of `models.activations`. Everything else is written with those, each
+in the room of its kind: `onnx_dense` what sums columns, `onnx_convolutions` and `onnx_padding` what
+is done to images, `onnx_moves` what only moves numbers, `onnx_activations` functions of one number,
+`onnx_arithmetic` sums and products, `onnx_machine_learning` the domain ai.onnx.ml.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from strongroom.models.graph import Attribute, Node
 from strongroom.models.onnx_activations import activated, chosen_softplus
 from strongroom.models.onnx_arithmetic import arithmetic, gated
 from strongroom.models.onnx_constants import MAXIMUM_ELEMENTS, fold_constant
+from strongroom.models.onnx_convolutions import convolved
 from strongroom.models.onnx_dense import dense_operator
 from strongroom.models.onnx_file import DTYPES, OnnxModel, OnnxNode, malformed
 from strongroom.models.onnx_machine_learning import linear_classifier, preprocessed
 from strongroom.models.onnx_moves import joined, moved
+from strongroom.models.onnx_padding import padded
 from strongroom.models.onnx_refusals import unsupported
 from strongroom.models.onnx_sizes import shape_of, sized
 from strongroom.models.onnx_values import Call, Sizes, Table, Value, as_table
@@ -236,6 +239,8 @@ class Lowering:
         rest = inputs[1:]
         return (
             moved(self, node, first, rest)
+            or convolved(self, node, first, rest)
+            or padded(self, node, first, rest)
             or dense_operator(self, node, first, rest)
             or activated(self, node, first, inputs)
             or preprocessed(self, node, first)

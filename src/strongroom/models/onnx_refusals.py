@@ -6,14 +6,15 @@ from strongroom.errors import ModelError
 from strongroom.models.onnx_file import OnnxNode
 
 _DENSE = (
-    "Export a network of dense layers: Gemm, MatMul, Add, Mul, BatchNormalization and activations "
-    "such as Relu, Gelu or Sigmoid; or pass the scikit-learn model itself"
+    "Export a network of Gemm, MatMul, Conv, AveragePool, Add, Mul, BatchNormalization and "
+    "activations such as Relu, Gelu or Sigmoid; or pass the scikit-learn model itself"
 )
 _AT_THE_END = "Use it only at the end of the model, where the client computes it"
 _PRODUCT = "Multiply instead: a table can't be divided by another"
 _NORM = "Use BatchNormalization, which becomes part of the weights"
 _CHOICE = "Use Relu: the larger of a and b is b + relu(a - b)"
-_CONVOLUTION = "Write it as a Gemm on flattened columns"
+_POOL = "Use average pooling; strongroom.torch replaces the max pools of a PyTorch module"
+_CONVOLUTION = "Use Conv with constant weights, AveragePool or GlobalAveragePool"
 _RECURRENT = "Use a dense network"
 _SHAPE = "Keep the batch axis first, and every row to itself"
 _COLUMN = "Compute it before the model and pass it as a column"
@@ -46,8 +47,11 @@ REPLACEMENTS = {
          "RMSNormalization", "ai.onnx.ml.Normalizer"), _NORM,
     ),
     **dict.fromkeys(
-        ("Conv", "ConvTranspose", "AveragePool", "GlobalAveragePool", "MaxPool"), _CONVOLUTION
+        ("Conv", "ConvTranspose", "AveragePool", "GlobalAveragePool", "DeformConv", "ConvInteger",
+         "LpPool", "GlobalLpPool", "Resize", "Upsample"), _CONVOLUTION,
     ),
+    **dict.fromkeys(("MaxPool", "GlobalMaxPool", "MaxRoiPool"), _POOL),
+    "Pad": "Pad with a constant, and not the batch axis",
     **dict.fromkeys(("LSTM", "GRU", "RNN", "Attention"), _RECURRENT),
     **dict.fromkeys(("Reshape", "Transpose", "Flatten", "Squeeze", "Shape", "Expand"), _SHAPE),
     **dict.fromkeys(

@@ -41,8 +41,9 @@ def plain_predictions(
         rows: shape (n, columns), checked.
     """
     if is_torch_module(model):
+        shaped = rows.reshape(len(rows), *(graph.input.shape or rows.shape[1:]))
         with evaluating(model), extra("torch").no_grad():
-            made = model(tensor_of(model, rows)).detach().cpu().numpy()
+            made = model(tensor_of(model, shaped)).detach().cpu().numpy()
         return _read([made], graph, len(rows))
     trees = _tree_predictions(model, graph, rows)
     if trees is not None:

@@ -5,6 +5,7 @@ An error names row and column (both counted from 0, by position) and never the v
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -16,6 +17,9 @@ from numpy.typing import NDArray
 from strongroom.errors import InputError, PolicyError
 from strongroom.models.categories import MAXIMUM_LABELS, Categories
 from strongroom.models.cells import array_of_cells, column_numbers
+
+MAXIMUM_AXES = 4
+"""Of one row: a volume of several channels."""
 
 MAXIMUM_COLUMNS = 2**20
 """Most columns of a model, a bound on what an untrusted plan can ask a client to allocate."""
@@ -34,6 +38,8 @@ class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         missing: columns, ascending, in which a value may be missing.
         ignored: columns, ascending, that the model does not look at: whatever they hold, rows have
             0 there.
+        shape: of one row where the model takes images or windows, (channels, height, width) say;
+            a row's columns are its numbers in C order, the last axis fastest. Empty for tables.
 
     Raises:
         PolicyError: SR-PLAN-INVALID if the fields contradict each other.
@@ -45,6 +51,7 @@ class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     categories: tuple[Categories, ...] = ()
     missing: tuple[int, ...] = ()
     ignored: tuple[int, ...] = ()
+    shape: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         problem = ""
@@ -67,6 +74,12 @@ class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             problem = "columns that are not in the table, not in order, or two things at once"
         elif sum(len(column.labels) for column in self.categories) > MAXIMUM_LABELS:
             problem = f"more than {MAXIMUM_LABELS} categories"
+        elif self.shape and (
+            len(self.shape) not in range(2, MAXIMUM_AXES + 1)
+            or min(self.shape) < 1
+            or math.prod(self.shape) != self.columns
+        ):
+            problem = f"a shape that {self.columns} columns don't have"
         if problem:
             raise PolicyError("SR-PLAN-INVALID", f"the plan's input has {problem}")
 
@@ -85,7 +98,8 @@ class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Args:
             X: NumPy array, list of lists, pandas frame (matched by column name where both have
                 names: same names in another order is an error, as in scikit-learn), or the cells
-                of a text file (`models.text_rows`).
+                of a text file (`models.text_rows`). Where the model takes images or windows, an
+                array of shape (n, *shape), or a table of them made flat.
 
         Raises:
             InputError: SR-INPUT-SHAPE, -COLUMNS, -TYPE, -CATEGORY, -MISSING, -INFINITE; the
@@ -154,6 +168,8 @@ class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 "SR-INPUT-TYPE", "the rows are a sparse matrix", "Pass a dense table: X.toarray()"
             )
         array = X if isinstance(X, np.ndarray) else array_of_cells(X)
+        if self.shape and array.shape[1:] == self.shape:
+            array = array.reshape(len(array), self.columns)
         self._check_shape(array.shape)
         if array.dtype.kind in NUMERIC_KINDS and not (self.categories or self.ignored):
             return array.astype(np.float64, copy=False)
@@ -172,6 +188,16 @@ class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return table
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:
+        if self.shape and len(shape) != 2:
+            taken = ", ".join(map(str, self.shape))
+            remedy = f"Pass rows of shape (n, {taken}), or flat ones of shape (n, {self.columns})"
+            if shape == self.shape:
+                remedy = "Pass a single row as X[None]"
+            raise InputError(
+                "SR-INPUT-SHAPE",
+                f"the rows have the shape {_shape_shown(shape)}, the model takes (n, {taken})",
+                remedy,
+            )
         if len(shape) != 2:
             remedy = "Pass a table of shape (rows, columns)"
             if len(shape) == 1 and shape[0] > 0:
@@ -241,6 +267,11 @@ class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             f"{place} is infinite{where}",
             "Replace infinite values before asking",
         )
+
+
+def _shape_shown(shape: tuple[int, ...]) -> str:
+    numbers = [str(size) for size in shape[: MAXIMUM_AXES + 2]]
+    return f"({', '.join([*numbers, *(['...'] if len(numbers) < len(shape) else [])])})"
 
 
 def shown(name: str) -> str:

@@ -8,16 +8,18 @@ the file, the line and the column of a cell, never what stands in it.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from strongroom.errors import InputError
 from strongroom.models.categories import UNKNOWN, Categories, Label
-from strongroom.models.feature_columns import RowRefused
+from strongroom.models.feature_columns import RowRefused, RowsFarOut
 from strongroom.models.rows import InputSpec, shown
 
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
@@ -72,16 +74,29 @@ class TextRows:
 
     @contextmanager
     def naming_lines(self) -> Iterator[None]:
-        """Has a refusal of a row, wherever it comes from, name the row's line instead.
+        """Has refusals and warnings of rows, wherever they come from, name the rows' lines
+        instead. Not for several threads at once.
 
         Raises:
             InputError: in place of `RowRefused`.
+            InputRangeWarning: in place of `RowsFarOut`, where warnings are errors.
         """
-        try:
-            yield
-        except RowRefused as refusal:
-            place = f"{self.source} line {self.lines[refusal.row]}"
-            raise InputError(refusal.code, place + refusal.what, refusal.remedy) from None
+        with warnings.catch_warnings():
+            show = warnings.showwarning
+
+            def show_line(message: Warning | str, *more: Any, **others: Any) -> None:
+                if isinstance(message, RowsFarOut):
+                    message = message.naming(self._line(message.row))
+                show(message, *more, **others)
+
+            warnings.showwarning = show_line
+            try:
+                yield
+            except RowRefused as refusal:
+                place = self._line(refusal.row)
+                raise InputError(refusal.code, place + refusal.what, refusal.remedy) from None
+            except RowsFarOut as warning:
+                raise warning.naming(self._line(warning.row)) from None
 
     def without(self, name: str) -> tuple[TextRows, list[str]]:
         """The table without a column, and the cells of that column.
@@ -158,8 +173,11 @@ class TextRows:
             "SR-INPUT-TYPE", f"{place} holds text where a number belongs", "Encode it as a number"
         )
 
+    def _line(self, row: int) -> str:
+        return f"{self.source} line {self.lines[row]}"
+
     def _place(self, row: int, column: int) -> str:
-        place = f"{self.source} line {self.lines[row]}, column {column + 1}"
+        place = f"{self._line(row)}, column {column + 1}"
         return f"{place} ({shown(self.names[column])[1:-1]})" if self.names else place
 
 

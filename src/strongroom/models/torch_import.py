@@ -1,8 +1,8 @@
 """PyTorch to `Graph`, through torch.onnx in memory.
 
 A module is traced in eval mode with an open number of rows; it is left as it was found. It takes
-rows of shape (n, columns): for images put `nn.Unflatten(1, (channels, height, width))` first, or
-begin with `nn.Flatten`, which leaves flat rows as they are.
+rows of the sample's shape: (n, columns), or (n, channels, height, width) for images and
+(n, channels, length) for windows of a sequence, which askers may then give flat as well.
 
 What it predicts. A module that ends in `Softmax`, `LogSoftmax` or, with one output, `Sigmoid` is a
 classifier; its classes are 0, 1, ... unless given. Any other returns what it returns: values, or
@@ -27,7 +27,7 @@ from strongroom.models.extras import extra
 from strongroom.models.graph import Graph
 from strongroom.models.onnx_import import import_onnx
 from strongroom.models.output import OutputSpec
-from strongroom.models.rows import MAXIMUM_COLUMNS
+from strongroom.models.rows import MAXIMUM_AXES, MAXIMUM_COLUMNS
 
 
 def is_torch_module(model: Any) -> bool:
@@ -40,10 +40,10 @@ def import_torch(module: Any, *, sample: Any = None, classes: Sequence[Any] | No
     """Import a PyTorch module.
 
     Args:
-        module: an `nn.Module` that takes one float tensor of shape (n, columns) and returns one of
-            shape (n, outputs) or (n,), every row by itself.
-        sample: rows that it takes, shape (n, columns); without it the first Linear or
-            BatchNorm1d says how many columns there are.
+        module: an `nn.Module` that takes one float tensor of shape (n, columns), or of images as
+            above, and returns one of shape (n, outputs) or (n,), every row by itself.
+        sample: rows that it takes, in the shape in which it takes them; without it the first
+            Linear or BatchNorm1d says how many columns there are.
         classes: labels in the order of the outputs; two for a module of one output, of which the
             second is chosen where the output is above 0.
 
@@ -51,7 +51,7 @@ def import_torch(module: Any, *, sample: Any = None, classes: Sequence[Any] | No
         ModelError: SR-MODEL-UNSUPPORTED naming operator and node if something can't be run
             encrypted; SR-MODEL-VALUES if the classes don't fit; SR-MODEL-EXTRA.
     """
-    graph = import_onnx(_exported(module, _columns(module, sample)))
+    graph = import_onnx(exported(module, _row_shape(module, sample)))
     output = graph.output if classes is None else _labelled(graph.output, classes)
     return replace(graph, name=type(module).__name__, output=output)
 
@@ -76,32 +76,34 @@ def tensor_of(module: Any, rows: np.ndarray) -> Any:
     return torch.as_tensor(np.array(rows), **(kind or {"dtype": torch.float32}))
 
 
-def _columns(module: Any, sample: Any) -> int:
-    """How many columns a module takes."""
+def _row_shape(module: Any, sample: Any) -> tuple[int, ...]:
+    """The shape of a row that a module takes."""
     if sample is not None:
         shape = np.shape(sample)
-        if len(shape) != 2:
+        if not 2 <= len(shape) <= 1 + MAXIMUM_AXES:
             raise ModelError(
                 "SR-MODEL-UNSUPPORTED",
-                f"the sample for the module has {len(shape)} dimensions, a table has 2",
-                "Flatten rows with X.reshape(len(X), -1) and begin the module with nn.Flatten, or "
-                "with nn.Unflatten where it needs their shape",
+                f"the sample for the module has {len(shape)} dimensions",
+                "Pass rows of shape (n, columns), images of shape (n, channels, height, width), or "
+                "windows of shape (n, channels, length)",
             )
-        return int(shape[1])
+        return tuple(map(int, shape[1:]))
     for part in module.modules():
+        if hasattr(part, "kernel_size"):
+            break  # how large images are, no convolution says
         for attribute in ("in_features", "num_features"):
             size = getattr(part, attribute, None)
             if isinstance(size, int) and 1 <= size <= MAXIMUM_COLUMNS:
-                return size
+                return (size,)
     raise ModelError(
         "SR-MODEL-UNSUPPORTED",
-        f"the module {type(module).__name__} doesn't say how many columns it takes",
-        "Pass a sample of rows",
+        f"the module {type(module).__name__} doesn't say what shape its rows have",
+        "Pass a sample of rows, in the shape in which the module takes them",
     )
 
 
-def _exported(module: Any, columns: int) -> Any:
-    """The module as an `onnx.ModelProto` with one input of shape (rows, columns)."""
+def exported(module: Any, shape: tuple[int, ...]) -> Any:
+    """The module as an `onnx.ModelProto` with one input of shape (rows, *shape)."""
     torch = extra("torch")
     extra("onnxscript")  # which torch.onnx needs
     with contextlib.ExitStack() as stack:
@@ -110,7 +112,7 @@ def _exported(module: Any, columns: int) -> Any:
         try:
             program = torch.onnx.export(
                 module,
-                (tensor_of(module, np.zeros((2, columns))),),
+                (tensor_of(module, np.zeros((2, *shape))),),
                 dynamo=True,
                 dynamic_shapes=({0: torch.export.Dim("rows")},),
                 input_names=["rows"],
@@ -121,9 +123,9 @@ def _exported(module: Any, columns: int) -> Any:
             raise ModelError(
                 "SR-MODEL-UNSUPPORTED",
                 f"the module {type(module).__name__} can't be exported to ONNX for rows of "
-                f"{columns} columns ({type(error).__name__})",
-                "Check that it takes one float tensor of shape (n, columns), for any n, and does "
-                "the same with every row",
+                f"shape {shape} ({type(error).__name__})",
+                "Check that it takes one float tensor of the sample's shape, with any number of "
+                "rows, and does the same with every row",
             ) from error
 
 

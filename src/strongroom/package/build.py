@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from strongroom import protections
 from strongroom.compiler.plan import Plan
 from strongroom.errors import PolicyError
+from strongroom.models.feature_columns import RowRefused
+from strongroom.models.graph import Graph
 from strongroom.models.load import import_model
 from strongroom.models.plain import plain_predictions
 from strongroom.models.trees.options import TreeOptions
@@ -25,6 +27,7 @@ from strongroom.package.parity import (
     protected_scores,
 )
 from strongroom.policy import Policy
+from strongroom.protections.interface import Candidate
 
 PARITY_ROWS: Final = 20_000
 """Of a larger sample, this many rows are drawn for the measurement of parity."""
@@ -33,6 +36,9 @@ PARITY_SECONDS: Final = 30.0
 """Of a slower model fewer, so that it takes about so long, but never fewer than ..."""
 
 LEAST_PARITY_ROWS: Final = 100
+
+_ROWS_AT_ONCE: Final = 1024
+"""That are looked at, so that the features of a wide model fit into memory."""
 
 _DEFAULT_POLICY: Final = Policy()
 
@@ -76,10 +82,25 @@ def plans(
 
     Args and Raises: see `plan`.
     """
-    graph = import_model(model, sample=sample, trees=trees)
-    rows = graph.input.rows(sample)
-    found = protections.by_name(protection).candidates(graph, rows, policy)
+    found = candidates(model, sample=sample, protection=protection, policy=policy, trees=trees)
     return [candidate.plan for candidate in found]
+
+
+def candidates(
+    model: Any,
+    *,
+    sample: Any,
+    protection: str = "fhe",
+    policy: Policy = _DEFAULT_POLICY,
+    trees: TreeOptions | None = None,
+) -> Sequence[Candidate]:
+    """The same with what only the owner has: payloads, and what each layer costs.
+
+    Args and Raises: see `plan`.
+    """
+    graph = import_model(model, sample=sample, trees=trees)
+    rows = _checked(graph, sample)
+    return protections.by_name(protection).candidates(graph, rows, policy)
 
 
 def protect(
@@ -118,18 +139,22 @@ def protect(
         PackageError: SR-PACKAGE-NAME if name or version can't be used.
     """
     graph = import_model(model, sample=sample, trees=trees)
-    rows = graph.input.rows(sample)
+    rows = _checked(graph, sample)
     told_apart = MemberRows.of(graph, members, nonmembers, member_labels, nonmember_labels)
     chosen = protections.by_name(protection)
     candidate = chosen.candidates(graph, rows, policy)[0]
     its_plan, payload = candidate.plan, candidate.payload()
-    compared = _draw(rows, its_plan)
+    places = _drawn(len(rows), its_plan)
+    compared = rows[places]
 
     def answers(asked: NDArray[np.float64]) -> NDArray[np.float64]:
         # There is no package yet whose digest could be bound.
         return protected_scores(chosen, its_plan, payload, asked, policy)
 
-    scores = answers(compared)
+    try:
+        scores = answers(compared)
+    except RowRefused as refusal:
+        raise refusal.of_row(int(places[refusal.row])) from None
     plain = plain_predictions(model, graph, compared)
     agree = agreeing(graph.output, scores, plain, its_plan.costs.score_error)
     error = float(np.abs(scores - plain_scores(graph, compared)).max())
@@ -150,11 +175,21 @@ def protect(
     )
 
 
-def _draw(rows: NDArray[np.float64], its_plan: Plan) -> NDArray[np.float64]:
+def _checked(graph: Graph, sample: Any) -> NDArray[np.float64]:
+    """The sample as the model takes it. Planning takes some of its rows only, so whether the
+    preprocessing has an answer to each is found out here, by its number in the sample."""
+    rows = graph.input.rows(sample)
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        graph.features.encode(rows[start : start + _ROWS_AT_ONCE], start)
+    return rows
+
+
+def _drawn(rows: int, its_plan: Plan) -> NDArray[np.intp]:
+    """Places of the rows that are compared."""
     most = affordable_rows(its_plan, PARITY_ROWS, LEAST_PARITY_ROWS, PARITY_SECONDS)
-    if len(rows) <= most:
-        return rows
-    return rows[np.random.default_rng(0).choice(len(rows), most, replace=False)]
+    if rows <= most:
+        return np.arange(rows)
+    return np.random.default_rng(0).choice(rows, most, replace=False)
 
 
 def _name(graph_name: str) -> str:

@@ -17,6 +17,7 @@ from strongroom.compiler.plan import Plan
 from strongroom.engine import available_threads
 from strongroom.keys.local_sets import LocalKeySets
 from strongroom.keys.store import KeyStore
+from strongroom.models.feature_columns import RowRefused
 from strongroom.models.graph import Graph
 from strongroom.models.output import OutputSpec
 from strongroom.policy import Policy
@@ -60,7 +61,10 @@ def protected_scores(
         part = rows[start : start + client.rows_per_request]
         pending = client.encrypt(client.encode(part))
         response = server.answer(pending.body, keys=keys, threads=threads)
-        scores[start : start + len(part)] = client.decrypt(pending, response)
+        try:
+            scores[start : start + len(part)] = client.decrypt(pending, response)
+        except RowRefused as refusal:
+            raise refusal.counted_from(start) from None
         if advance is not None:
             advance(len(part))
     return scores

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strongroom.compiler.plan import Plan
+from strongroom.compiler.stages import Stage
 from strongroom.engine import KeySource, PublicKey
 from strongroom.models.graph import Graph
 from strongroom.policy import Policy
@@ -207,6 +208,10 @@ class Candidate(Protocol):
         """The payload of a package with that plan: what the server side needs."""
         ...
 
+    def stages(self) -> Sequence[Stage]:
+        """What runs one after the other, with predicted times and memory; for the owner."""
+        ...
+
 
 class ServedProtection(Protocol):
     """A protection: `fhe`, `mpc`, `sealed`."""
@@ -257,4 +262,8 @@ class ServedProtection(Protocol):
 
     def request_limit(self, plan: Plan) -> int:
         """Largest request in bytes that a server needs to accept."""
+        ...
+
+    def key_needs(self, plan: Plan) -> KeyNeeds | None:
+        """The keys that a server needs of an asker; None where it needs none."""
         ...

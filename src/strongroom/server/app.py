@@ -52,7 +52,7 @@ def application(
 ) -> Starlette:
     """The application over a pool that has started; `key_store` if a model takes keys."""
     service = _Service(config, catalogue, pool, tokens)
-    keys = KeyService(config, key_store, pool, tokens)
+    keys = KeyService(config, catalogue, key_store, pool, tokens)
     model = "/v2/models/{name}"
     key_set = "/v2/keys/{parameters}/{key_set}"
     key_object = key_set + "/objects/{digest}"

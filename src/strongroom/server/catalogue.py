@@ -71,6 +71,11 @@ class Catalogue:
                 metadata=msgspec.json.encode(_metadata(model, all_versions)),
             )
 
+    @property
+    def models(self) -> list[ModelDescription]:
+        """All of them, the versions of one model together."""
+        return [entry.model for entries in self._entries.values() for entry in entries.values()]
+
     def find(self, name: str, version: str | None) -> CatalogueEntry:
         """The model of that name and version, or the version that was configured last.
 

@@ -21,8 +21,9 @@ from starlette.responses import Response
 
 from strongroom.errors import ServerError, StrongroomError
 from strongroom.keys.server_layout import KeySetFolder, Wanted
-from strongroom.keys.server_store import ObjectState, ServerKeyStore
+from strongroom.keys.server_store import KeySetDescription, ObjectState, ServerKeyStore
 from strongroom.server.callers import single_header, tenant_of
+from strongroom.server.catalogue import Catalogue
 from strongroom.server.channel import Kind, WholeObject
 from strongroom.server.config import ServerConfig
 from strongroom.server.job import busy
@@ -48,6 +49,7 @@ class KeyService:
 
     Args:
         config: limits.
+        catalogue: the models, for saying which of them a key set serves.
         store: None for a server whose models take no keys.
         pool: of workers, which look into keys.
         tokens: who may ask.
@@ -56,11 +58,13 @@ class KeyService:
     def __init__(
         self,
         config: ServerConfig,
+        catalogue: Catalogue,
         store: ServerKeyStore | None,
         pool: WorkerPool,
         tokens: TokenFile,
     ) -> None:
         self._config = config
+        self._catalogue = catalogue
         self._store = store
         self._pool = pool
         self._tokens = tokens
@@ -69,12 +73,14 @@ class KeyService:
         self._storing: dict[tuple[Path, str], asyncio.Task[None]] = {}
 
     async def list_sets(self, request: Request) -> Response:
-        """GET /v2/keys: the tenant's own key sets."""
+        """GET /v2/keys: the tenant's own key sets, and which models each is complete for."""
         tenant = tenant_of(request, self._tokens)
         sets = [] if self._store is None else await asyncio.to_thread(self._store.sets, tenant)
         return _json(
             {
-                "key_sets": sets,
+                "key_sets": [
+                    msgspec.to_builtins(one) | {"models": self._served_by(one)} for one in sets
+                ],
                 "bytes": sum(one.bytes for one in sets),
                 "bytes_limit": self._config.key_bytes_per_tenant,
             }
@@ -153,6 +159,13 @@ class KeyService:
                     "milliseconds": round((time.perf_counter() - started) * 1e3, 3),
                 },
             )
+
+    def _served_by(self, key_set: KeySetDescription) -> list[dict[str, str]]:
+        return [
+            {"name": model.name, "version": model.version}
+            for model in self._catalogue.models
+            if model.key_parameters == key_set.parameters and key_set.holds(model.key_needs)
+        ]
 
     async def _take_chunk(
         self,

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from strongroom.keys.server_layout import Wanted
+
 if TYPE_CHECKING:  # the front does without the engine
-    from strongroom.protections.interface import KeySets
+    from strongroom.protections.interface import KeyNeeds, KeySets
 
 
 class Answer(Protocol):
@@ -46,7 +48,7 @@ class ServedModel:
         manifest_json: the exact canonical JSON text of the manifest, plan and guarantee included.
         request_limit: largest protected request in bytes.
         answer: answers one protected request.
-        key_parameters: the catalogue entry for which the model takes key sets; "" if for none.
+        key_needs: the keys that it needs of an asker; None if it takes no key sets.
     """
 
     name: str
@@ -56,7 +58,7 @@ class ServedModel:
     manifest_json: str
     request_limit: int
     answer: Answer
-    key_parameters: str = ""
+    key_needs: KeyNeeds | None = None
 
 
 class Loader(Protocol):
@@ -71,6 +73,8 @@ class ModelDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A `ServedModel` as far as the front process knows it: everything but the model.
 
     Attributes:
+        key_parameters: the catalogue entry for which the model takes key sets; "" if for none.
+        key_needs: the keys that it needs of a set.
         key_objects: bytes of each object that a key can travel as, and of the file it becomes.
     """
 
@@ -81,6 +85,7 @@ class ModelDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     manifest_json: str
     request_limit: int
     key_parameters: str = ""
+    key_needs: Wanted = Wanted((), 0)
     key_objects: tuple[tuple[int, int], ...] = ()
 
     @classmethod
@@ -88,6 +93,12 @@ class ModelDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         cls, model: ServedModel, key_objects: tuple[tuple[int, int], ...] = ()
     ) -> ModelDescription:
         """The description of an opened model."""
+        needs = model.key_needs
+        wanted = Wanted((), 0)
+        if needs is not None:
+            wanted = Wanted(
+                tuple((need.element, need.limbs) for need in needs.keys), needs.public_limbs
+            )
         return cls(
             name=model.name,
             version=model.version,
@@ -95,6 +106,7 @@ class ModelDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             digest=model.digest,
             manifest_json=model.manifest_json,
             request_limit=model.request_limit,
-            key_parameters=model.key_parameters,
+            key_parameters="" if needs is None else needs.parameters,
+            key_needs=wanted,
             key_objects=key_objects,
         )

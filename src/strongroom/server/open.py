@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from strongroom import protections
-from strongroom.engine import catalogued
 from strongroom.package.file import load
 from strongroom.package.manifest import encode_manifest
 from strongroom.server.model import ServedModel
@@ -19,7 +18,6 @@ def open_served(path: str) -> ServedModel:
     package = load(path)
     manifest = package.manifest
     protection = protections.by_name(manifest.protection)
-    parameters = catalogued(manifest.plan.parameters)
     side = protection.open_server(manifest.plan, package.payload, package=package.digest)
     return ServedModel(
         name=manifest.name,
@@ -29,5 +27,5 @@ def open_served(path: str) -> ServedModel:
         manifest_json=encode_manifest(manifest).decode(),
         request_limit=protection.request_limit(manifest.plan),
         answer=side.answer,
-        key_parameters=manifest.plan.parameters if parameters.special_primes else "",
+        key_needs=protection.key_needs(manifest.plan),
     )

@@ -118,6 +118,7 @@ def main(arguments: list[str]) -> None:
         return
     gc.collect()
     gc.freeze()
+    _return_freed_memory()
     descriptions = [ModelDescription.of(model, _key_objects(model)) for model in models]
     largest = max((size for one in descriptions for _, size in one.key_objects), default=0)
     # What an operation uses stays mapped until its end, whatever the cache has let go by then.
@@ -164,7 +165,8 @@ def _tenant(job: Message) -> str:
 
 
 def _key_objects(model: ServedModel) -> tuple[tuple[int, int], ...]:
-    return object_sizes(catalogued(model.key_parameters)) if model.key_parameters else ()
+    needs = model.key_needs
+    return () if needs is None else object_sizes(catalogued(needs.parameters))
 
 
 def _load(startup: Startup) -> list[ServedModel]:
@@ -185,6 +187,13 @@ def _die_with(parent: int) -> None:
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it died before the line above
         os._exit(1)
+
+
+def _return_freed_memory() -> None:
+    """Give back what loading took and needs no more: encoding a model holds its numbers several
+    times, and glibc keeps them between what stays. Other C libraries have no such call."""
+    with suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _limit_memory(extra_bytes: int, mapped_bytes: int, threads: int) -> None:

@@ -8,22 +8,25 @@ crash either side, and a decrypted score is finite.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 import pytest
+from damage import (
+    FORMAT,
+    MISMATCH,
+    NAMES_ANOTHER_MODEL,
+    RANGE,
+    UNDETECTABLE,
+    flipped,
+    refusal,
+)
 from exchanges import Exchange, Table, with_blocks
 from message_regions import request_regions, response_regions
 
 from strongroom.errors import CiphertextError
 from strongroom.policy import Policy
 from strongroom.protections.fhe.client_side import PendingRequest
-
-FORMAT, RANGE, MISMATCH = (f"SR-CIPHERTEXT-{word}" for word in ("FORMAT", "RANGE", "MISMATCH"))
-
-NAMES_ANOTHER_MODEL = ("binding", "digest", "limbs", "count")
-UNDETECTABLE = ("request id", "seed")
 
 
 @pytest.fixture(scope="module")
@@ -34,20 +37,6 @@ def rows(exchange: Exchange) -> Table:
 @pytest.fixture(scope="module")
 def request_bytes(exchange: Exchange, rows: Table) -> bytes:
     return bytes(exchange.request(rows).body)
-
-
-def flipped(message: bytes, bit: int) -> bytes:
-    altered = bytearray(message)
-    altered[bit // 8] ^= 1 << bit % 8
-    return bytes(altered)
-
-
-def refusal(act: Callable[..., object], *arguments: object) -> str:
-    """The code of the refusal; anything that is not a refusal fails the test."""
-    with pytest.raises(CiphertextError) as caught:
-        act(*arguments)
-    assert "\n" not in str(caught.value)
-    return caught.value.code
 
 
 def outcome(exchange: Exchange, pending: PendingRequest, request: bytes, response: bytes) -> str:

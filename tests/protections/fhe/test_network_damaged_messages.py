@@ -12,6 +12,15 @@ from functools import partial
 
 import numpy as np
 import pytest
+from damage import (
+    FORMAT,
+    MISMATCH,
+    NAMES_ANOTHER_MODEL,
+    RANGE,
+    UNDETECTABLE,
+    flipped,
+    refusal,
+)
 from message_regions import Region, Words, network_request_regions, network_response_regions
 from network_exchanges import NetworkExchange, Table, exchange_of, with_blocks
 
@@ -19,12 +28,8 @@ from strongroom import engine
 from strongroom.errors import StrongroomError
 from strongroom.protections.fhe.client_side import PendingRequest
 
-FORMAT, RANGE, MISMATCH = (f"SR-CIPHERTEXT-{word}" for word in ("FORMAT", "RANGE", "MISMATCH"))
 TOO_LARGE = "SR-INPUT-RANGE"
 MISSING = "SR-KEYS-MISSING"
-
-NAMES_ANOTHER_MODEL = ("binding", "digest", "limbs", "count")
-UNDETECTABLE = ("request id", "seed")
 
 
 @pytest.fixture(scope="module")
@@ -46,20 +51,6 @@ def pending(exchange: NetworkExchange, rows: Table) -> PendingRequest:
 @pytest.fixture(scope="module")
 def response(exchange: NetworkExchange, pending: PendingRequest) -> bytes:
     return exchange.answer(pending.body)
-
-
-def flipped(message: bytes, bit: int) -> bytes:
-    altered = bytearray(message)
-    altered[bit // 8] ^= 1 << bit % 8
-    return bytes(altered)
-
-
-def refusal(act: Callable[..., object], *arguments: object) -> str:
-    """The code of the refusal; anything that is not a refusal fails the test."""
-    with pytest.raises(StrongroomError) as caught:
-        act(*arguments)
-    assert "\n" not in str(caught.value)
-    return caught.value.code
 
 
 def outcome(exchange: NetworkExchange, rows: Table, act: Callable[[], Table]) -> str:

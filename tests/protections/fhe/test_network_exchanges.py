@@ -20,13 +20,17 @@ from small_networks import (
     layout_of,
     policy_of,
 )
+from small_networks import network as small_network
 
 from strongroom import protections
+from strongroom.compiler.layers import Layer
 from strongroom.compiler.network import NetworkChoice
 from strongroom.engine import EvaluationKeys, catalogued, switching_key_from_bytes
 from strongroom.errors import CiphertextError, InputError, InputRangeWarning, KeyStoreError
 from strongroom.keys.local_sets import LocalKeySet, LocalKeySets
 from strongroom.keys.store import KeyStore
+from strongroom.models.activations import IDENTITY, Activation
+from strongroom.policy import Policy
 from strongroom.protections.interface import KeyNeeds
 
 
@@ -60,6 +64,47 @@ def test_several_rows_share_a_ciphertext(name: str, vectors: int) -> None:
     exchange = exchange_of(name, vectors)
     for count in (1, vectors - 1, vectors, vectors + 1, 2 * vectors + 1):
         check_exchange(exchange, count)
+
+
+def test_no_empty_place_of_a_ciphertext_spoils_its_rows() -> None:
+    # The middle of all columns is far from every row, and the polynomials are huge there.
+    generator = np.random.default_rng(7)
+    sample = np.eye(16)[generator.integers(0, 16, 400)] + generator.normal(0.0, 0.1, (400, 16))
+    square, one = Activation("Square"), np.ones((1, 1))
+    network = small_network(
+        [
+            Layer.uniform(np.ones((1, 16)), np.array([-1.0]), square),
+            Layer.uniform(one, np.zeros(1), square),
+            Layer.uniform(one, np.zeros(1), IDENTITY),
+        ],
+        sample,
+    )
+    policy = Policy()
+    choice = next(
+        choice for choice in network.choices(policy) if layout_of(choice).rows_per_ciphertext == 4
+    )
+    assert np.abs(choice.model.scores(np.zeros((1, 16)))).max() > 2.0 ** layout_of(choice).log_bound
+    exchange = NetworkExchange.over(network, choice, policy)
+    for count in (1, 3, 6):
+        check_exchange(exchange, count)
+
+
+def test_a_refused_score_names_the_rows_that_it_may_have_spoiled() -> None:
+    exchange = exchange_of("squares", 2)
+    rows = exchange.network.rows(5)
+    pending = exchange.request(rows)
+    response = exchange.answer(pending.body)
+    largest = np.abs(exchange.client.decrypt(pending, response)).max(axis=1)
+    client = copy(exchange.client)
+    layout = msgspec.structs.replace(
+        exchange.layout, log_bound=math.floor(math.log2(largest.max()))
+    )
+    client._circuit = replace(exchange.circuit, layout=layout)
+    first = int(np.argmax(largest >= 2.0**layout.log_bound)) // 2 * 2
+    with pytest.raises(InputError) as caught:
+        client.decrypt(pending, response)
+    others = ", or one of the 1 after it," if first < 4 else ""
+    assert caught.value.message.startswith(f"row {first}{others} has a score larger")
 
 
 @pytest.mark.parametrize("name", ["wide", "wide twice"])

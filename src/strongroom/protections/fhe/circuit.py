@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 from fractions import Fraction
 
-from strongroom.canonical import canonical_json
 from strongroom.compiler.messages import Limbs, MessageSizes
 from strongroom.compiler.packing import LinearPacking
 from strongroom.compiler.plan import LinearLayout, Plan
 from strongroom.compiler.precision import LARGEST_LOG_SCALE, LinearShape, log_score_bound
-from strongroom.engine import LARGEST_LOG_FLOOD, Parameters, catalogued
-from strongroom.errors import PolicyError
+from strongroom.engine import Parameters, catalogued
+from strongroom.protections.fhe.soundness import (
+    binding,
+    contradiction,
+    require_sound_floods,
+    require_sound_ranges,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class LinearCircuit:
         parameters = catalogued(plan.parameters)
         layout = plan.layout
         if not isinstance(layout, LinearLayout):
-            raise _contradiction("it is not that of a linear model")
+            raise contradiction("it is not that of a linear model")
         _require_sound(plan, layout, parameters)
         packing = LinearPacking.choose(parameters.ring_degree, layout.columns, layout.outputs)
         if (
@@ -57,7 +60,7 @@ class LinearCircuit:
             packing.outputs_per_ciphertext,
             packing.rows_per_ciphertext,
         ) != (layout.column_chunks, layout.outputs_per_ciphertext, layout.rows_per_ciphertext):
-            raise _contradiction("its packing is not the one for its columns and outputs")
+            raise contradiction("its packing is not the one for its columns and outputs")
         limbs = Limbs(layout.input_limbs, layout.sanitise_limbs, layout.response_limbs)
         input_scale = Fraction(2) ** layout.log_input_scale
         weight_scale = Fraction(2) ** layout.log_weight_scale
@@ -65,18 +68,13 @@ class LinearCircuit:
         response_scale = input_scale * weight_scale / dropped
         sizes = MessageSizes(parameters, packing, limbs, input_scale, response_scale)
         if not 1 <= layout.blocks_per_request <= sizes.blocks_per_request():
-            raise _contradiction("a full request would be larger than the protocol allows")
+            raise contradiction("a full request would be larger than the protocol allows")
         rows = layout.blocks_per_request * packing.rows_per_ciphertext
         if (plan.costs.rows_per_request, plan.costs.full_response_bytes) != (
             rows,
             sizes.response(rows),
         ):
-            raise _contradiction("its costs are not those of its requests")
-        binding = hashlib.sha256(
-            canonical_json(
-                [package, plan.parameters, plan.layout, plan.input, plan.features, plan.output]
-            )
-        ).digest()
+            raise contradiction("its costs are not those of its requests")
         return cls(
             parameters,
             layout,
@@ -86,7 +84,7 @@ class LinearCircuit:
             weight_scale,
             response_scale,
             sizes,
-            binding,
+            binding(plan, package),
         )
 
     @property
@@ -104,35 +102,15 @@ class LinearCircuit:
 
 def _require_sound(plan: Plan, layout: LinearLayout, parameters: Parameters) -> None:
     """Everything that must hold before a plan's numbers are computed with."""
-    if layout.columns != plan.features.width or plan.features.columns != plan.input.columns:
-        raise _contradiction("its preprocessing has other columns than its model")
-    if layout.outputs != plan.output.outputs:
-        raise _contradiction("its layout has other outputs than its model")
-    if not len(layout.centre) == len(layout.half_width) == layout.columns:
-        raise _contradiction("its ranges are not one a column")
+    require_sound_ranges(plan, layout, layout.columns)
     limits = (layout.response_limbs, layout.sanitise_limbs, layout.input_limbs, parameters.limbs)
     if list(limits) != sorted(limits) or limits[0] < 1:
-        raise _contradiction("its levels are not in order, or not in the chain")
-    if not all(map(math.isfinite, layout.centre)):
-        raise _contradiction("a centre is not finite")
-    if not all(math.isfinite(h) and h > 0 and math.frexp(h)[0] == 0.5 for h in layout.half_width):
-        raise _contradiction("a half width is not a power of two")
+        raise contradiction("its levels are not in order, or not in the chain")
     if not (math.isfinite(layout.headroom) and layout.headroom >= 1.0):
-        raise _contradiction("its headroom is below 1")
+        raise contradiction("its headroom is below 1")
     largest = parameters.log_prefix(layout.input_limbs)
     if not 1.0 <= layout.log_input_scale < largest - 1.0 - math.log2(layout.headroom):
-        raise _contradiction("its rows do not fit its modulus")
+        raise contradiction("its rows do not fit its modulus")
     if abs(layout.log_weight_scale) > LARGEST_LOG_SCALE:
-        raise _contradiction("its weights' scale is out of bounds")
-    floods = (layout.flooding_log_sigma, layout.decryption_log_sigma)
-    largest = min(largest, LARGEST_LOG_FLOOD)
-    if not all(math.isfinite(f) and 0.0 <= f <= largest for f in floods):
-        raise _contradiction("its flooding is out of bounds")
-    if not -1000 <= layout.log_output_step <= 1000:
-        raise _contradiction("its output step is out of bounds")
-
-
-def _contradiction(what: str) -> PolicyError:
-    return PolicyError(
-        "SR-PLAN-INVALID", f"the plan is not valid: {what}", "Ask the model's owner for a new one"
-    )
+        raise contradiction("its weights' scale is out of bounds")
+    require_sound_floods(layout, largest)

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from strongroom import engine
 from strongroom.engine import SecretKey
-from strongroom.errors import CiphertextError
 from strongroom.models.features import Features
 from strongroom.protections.fhe import wire
 from strongroom.protections.fhe.circuit import LinearCircuit
@@ -107,23 +106,16 @@ class LinearClient:
         """See `protections.interface.ClientSide.decrypt`."""
         circuit = self._circuit
         view = memoryview(response)
-        envelope, body = wire.read_envelope(
-            view, wire.RESPONSE, circuit.binding, circuit.rows_per_request
-        )
-        if envelope != pending.envelope:
-            raise CiphertextError(
-                "SR-CIPHERTEXT-MISMATCH",
-                "the response answers another request",
-                "Ask again; if it happens again, tell the server's operator",
-            )
-        wire.require_size(view, circuit.sizes.response(envelope.rows))
+        rows = pending.envelope.rows
+        body = wire.read_answer(view, pending.envelope, circuit.binding, circuit.rows_per_request)
+        wire.require_size(view, circuit.sizes.response(rows))
         blocks = []
-        for block in wire.blocks(circuit.packing.rows_per_ciphertext, envelope.rows):
-            rows = block.stop - block.start
+        for block in wire.blocks(circuit.packing.rows_per_ciphertext, rows):
+            its_rows = block.stop - block.start
             groups = []
             for group in range(circuit.packing.groups):
-                size = circuit.sizes.response_ciphertext(rows, group)
-                groups.append(self._open(body[:size], rows, group))
+                size = circuit.sizes.response_ciphertext(its_rows, group)
+                groups.append(self._open(body[:size], its_rows, group))
                 body = body[size:]
             blocks.append(np.hstack(groups))
         return np.vstack(blocks)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 from fractions import Fraction
 
-from strongroom.canonical import canonical_json
-from strongroom.compiler.network_levels import SPARE_BITS, sent_scale
+from strongroom.compiler.network_levels import MOST_SCALE_BITS, SPARE_BITS, sent_scale
 from strongroom.compiler.network_messages import NetworkSizes, uploaded_key_bytes
 from strongroom.compiler.network_noise import Sending
 from strongroom.compiler.network_packing import NetworkPacking, StepPacking
 from strongroom.compiler.plan import CircuitLayout, NetworkLayout, Plan
-from strongroom.engine import LARGEST_LOG_FLOOD, RELINEARISATION, Parameters, catalogued
+from strongroom.engine import RELINEARISATION, Parameters, catalogued
 from strongroom.engine.periodic_products import PeriodicLayout
 from strongroom.engine.slot_sums import SumLayout
-from strongroom.errors import PolicyError
+from strongroom.protections.fhe.soundness import (
+    binding,
+    contradiction,
+    require_sound_floods,
+    require_sound_ranges,
+)
 from strongroom.protections.interface import KeyNeed, KeyNeeds
 
 _MOST_CHUNKS = 1024
@@ -60,7 +63,7 @@ class NetworkCircuit:
         """
         parameters, layout = catalogued(plan.parameters), plan.layout
         if not isinstance(layout, NetworkLayout):
-            raise _contradiction("it is not that of a network")
+            raise contradiction("it is not that of a network")
         _require_sound(plan, layout, parameters)
         packing = _packing(layout, parameters)
         limbs, scales = _levels(layout, parameters)
@@ -68,7 +71,7 @@ class NetworkCircuit:
         if _log2(score_scale) + layout.log_bound + SPARE_BITS > 1e-6 + parameters.log_prefix(
             layout.sum_limbs
         ):
-            raise _contradiction("its scores do not fit its modulus")
+            raise contradiction("its scores do not fit its modulus")
         dropped = math.prod(parameters.primes[layout.response_limbs : layout.sum_limbs])
         response_scale = _sent(score_scale / dropped)
         sizes = NetworkSizes(
@@ -81,7 +84,7 @@ class NetworkCircuit:
             packing.sums,
         )
         if not 1 <= layout.blocks_per_request <= sizes.blocks_per_request():
-            raise _contradiction("a full request would be larger than the protocol allows")
+            raise contradiction("a full request would be larger than the protocol allows")
         rows = layout.blocks_per_request * layout.rows_per_ciphertext
         _require_true_sizes(plan, layout, sizes, rows)
         needs = KeyNeeds(
@@ -89,11 +92,6 @@ class NetworkCircuit:
             tuple(KeyNeed(element, its_limbs) for element, its_limbs in layout.keys),
             layout.sum_limbs,
         )
-        binding = hashlib.sha256(
-            canonical_json(
-                [package, plan.parameters, plan.layout, plan.input, plan.features, plan.output]
-            )
-        ).digest()
         return cls(
             parameters,
             layout,
@@ -103,7 +101,7 @@ class NetworkCircuit:
             response_scale,
             sizes,
             needs,
-            binding,
+            binding(plan, package),
         )
 
     @property
@@ -125,53 +123,39 @@ class NetworkCircuit:
 
 def _require_sound(plan: Plan, layout: NetworkLayout, parameters: Parameters) -> None:
     """Everything that must hold before a plan's numbers are computed with."""
-    if layout.features != plan.features.width or plan.features.columns != plan.input.columns:
-        raise _contradiction("its preprocessing has other columns than its model")
-    if layout.outputs != plan.output.outputs:
-        raise _contradiction("its layout has other outputs than its model")
-    if not len(layout.centre) == len(layout.half_width) == layout.features:
-        raise _contradiction("its ranges are not one a feature")
-    if not all(map(math.isfinite, layout.centre)):
-        raise _contradiction("a centre is not finite")
-    if not all(math.isfinite(h) and h > 0 and math.frexp(h)[0] == 0.5 for h in layout.half_width):
-        raise _contradiction("a half width is not a power of two")
+    require_sound_ranges(plan, layout, layout.features)
     if not 2.0**-10 <= layout.headroom <= 1024.0:
-        raise _contradiction("its headroom is out of bounds")
+        raise contradiction("its headroom is out of bounds")
     if not 2.0**-10 <= layout.reach <= 2.0**40:
-        raise _contradiction("its reach is out of bounds")
+        raise contradiction("its reach is out of bounds")
     if any(len(step.circuits) > _MOST_CIRCUITS for step in layout.steps):
-        raise _contradiction("a step has too many circuits")
+        raise contradiction("a step has too many circuits")
     if layout.rows_per_ciphertext > _MOST_VECTORS:
-        raise _contradiction("its ciphertexts hold too many rows")
+        raise contradiction("its ciphertexts hold too many rows")
     limits = (layout.response_limbs, layout.sum_limbs, layout.input_limbs, parameters.limbs)
     if list(limits) != sorted(limits) or limits[0] < 1:
-        raise _contradiction("its levels are not in order, or not in the chain")
+        raise contradiction("its levels are not in order, or not in the chain")
     if not 1 <= len(layout.steps) <= _MOST_STEPS or layout.steps[0].blocks * layout.steps[
         0
     ].inputs != (layout.features):
-        raise _contradiction("its first step does not take its features")
-    floods = (layout.flooding_log_sigma, layout.decryption_log_sigma)
+        raise contradiction("its first step does not take its features")
     largest = parameters.log_prefix(layout.input_limbs)
     if layout.log_input_scale + max(0.0, math.log2(layout.headroom)) + 1.0 > largest:
-        raise _contradiction("its rows do not fit its modulus")
+        raise contradiction("its rows do not fit its modulus")
     if not 0 <= layout.log_noise <= largest:
-        raise _contradiction("its noise is out of bounds")
-    largest = min(largest, LARGEST_LOG_FLOOD)
-    if not all(math.isfinite(f) and 0.0 <= f <= largest for f in floods):
-        raise _contradiction("its flooding is out of bounds")
-    if not -1000 <= layout.log_output_step <= 1000:
-        raise _contradiction("its output step is out of bounds")
+        raise contradiction("its noise is out of bounds")
+    require_sound_floods(layout, largest)
     elements = [element for element, _ in layout.keys]
     if len(elements) > _MOST_KEYS:
-        raise _contradiction("it asks for too many keys")
+        raise contradiction("it asks for too many keys")
     if elements != sorted(set(elements)):
-        raise _contradiction("its keys are not in order")
+        raise contradiction("its keys are not in order")
     for element, limbs in layout.keys:
         possible = element == RELINEARISATION or (
             element % 2 == 1 and 1 < element < 2 * parameters.ring_degree
         )
         if not possible or not 1 <= limbs <= parameters.limbs:
-            raise _contradiction(f"there is no key for element {element} at {limbs} primes")
+            raise contradiction(f"there is no key for element {element} at {limbs} primes")
 
 
 def _require_true_sizes(plan: Plan, layout: NetworkLayout, sizes: NetworkSizes, rows: int) -> None:
@@ -185,7 +169,7 @@ def _require_true_sizes(plan: Plan, layout: NetworkLayout, sizes: NetworkSizes, 
         "evaluation_key_bytes": uploaded_key_bytes(sizes.parameters, layout.keys, layout.sum_limbs),
     }
     if any(getattr(plan.costs, name) != value for name, value in true.items()):
-        raise _contradiction("its costs are not those of its requests")
+        raise contradiction("its costs are not those of its requests")
 
 
 def _packing(layout: NetworkLayout, parameters: Parameters) -> NetworkPacking:
@@ -217,7 +201,7 @@ def _packing(layout: NetworkLayout, parameters: Parameters) -> NetworkPacking:
             steps.append(StepPacking(periodic, step.blocks, step.chunks))
         sums = SumLayout(2 * slots, steps[-1].period * vectors, vectors, layout.outputs)
     except ValueError as error:
-        raise _contradiction("its packing does not fit its ring") from error
+        raise contradiction("its packing does not fit its ring") from error
     return NetworkPacking(slots, vectors, tuple(steps), sums)
 
 
@@ -235,7 +219,7 @@ def _levels(
         every_limbs.append(limbs)
         every_scale.append(scale)
     if limbs < layout.sum_limbs:
-        raise _contradiction("its sums are at a level that its steps do not leave")
+        raise contradiction("its sums are at a level that its steps do not leave")
     return tuple(every_limbs), tuple(every_scale)
 
 
@@ -254,10 +238,10 @@ def _dropped(
     parameters: Parameters, limbs: int, scale: Fraction, drop: int
 ) -> tuple[int, Fraction]:
     if not drop < limbs:
-        raise _contradiction("its steps take more primes than there are")
+        raise contradiction("its steps take more primes than there are")
     divisor = math.prod(parameters.primes[limbs - drop : limbs])
-    if max(scale.numerator.bit_length(), scale.denominator.bit_length()) > 1 << 16:
-        raise _contradiction("its scales are out of bounds")
+    if max(scale.numerator.bit_length(), scale.denominator.bit_length()) > MOST_SCALE_BITS:
+        raise contradiction("its scales are out of bounds")
     return limbs - drop, scale / divisor
 
 
@@ -270,10 +254,4 @@ def _sent(scale: Fraction) -> Fraction:
     try:
         return sent_scale(scale)
     except OverflowError:
-        raise _contradiction("its scales are out of bounds") from None
-
-
-def _contradiction(what: str) -> PolicyError:
-    return PolicyError(
-        "SR-PLAN-INVALID", f"the plan is not valid: {what}", "Ask the model's owner for a new one"
-    )
+        raise contradiction("its scales are out of bounds") from None

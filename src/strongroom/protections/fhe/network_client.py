@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from strongroom import engine
 from strongroom.engine import SecretKey
-from strongroom.errors import CiphertextError, InputError
 from strongroom.keys.key_sets import ClientKeySet
+from strongroom.models.feature_columns import RowRefused
 from strongroom.models.features import Features
 from strongroom.protections.fhe import wire
 from strongroom.protections.fhe.client_side import PendingRequest
@@ -73,8 +73,14 @@ class NetworkClient:
         """See `protections.interface.ClientSide.encode`."""
         z = self._ranges.encode(rows)
         step = self._circuit.layout.rows_per_ciphertext
+        # The last ciphertext is filled up with its last row. No row at all, zeros, would be far
+        # from all that circuits were fitted to, and what polynomials make of it there may be so
+        # large that it spoils the ciphertext's other rows.
+        filled = np.pad(z, ((0, -len(z) % step), (0, 0)), mode="edge")
         packing = self._circuit.packing
-        ciphertexts = tuple(packing.input_slots(z[block]) for block in wire.blocks(step, len(z)))
+        ciphertexts = tuple(
+            packing.input_slots(filled[block]) for block in wire.blocks(step, len(filled))
+        )
         return EncodedRows(len(z), ciphertexts)
 
     def encrypt(self, encoded: EncodedRows) -> PendingRequest:
@@ -93,18 +99,11 @@ class NetworkClient:
         """See `protections.interface.ClientSide.decrypt`."""
         circuit = self._circuit
         view = memoryview(response)
-        envelope, body = wire.read_envelope(
-            view, wire.RESPONSE, circuit.binding, circuit.rows_per_request
-        )
-        if envelope != pending.envelope:
-            raise CiphertextError(
-                "SR-CIPHERTEXT-MISMATCH",
-                "the response answers another request",
-                "Ask again; if it happens again, tell the server's operator",
-            )
-        wire.require_size(view, circuit.sizes.response(envelope.rows))
+        rows = pending.envelope.rows
+        body = wire.read_answer(view, pending.envelope, circuit.binding, circuit.rows_per_request)
+        wire.require_size(view, circuit.sizes.response(rows))
         blocks = []
-        for block in wire.blocks(circuit.layout.rows_per_ciphertext, envelope.rows):
+        for block in wire.blocks(circuit.layout.rows_per_ciphertext, rows):
             groups = []
             for group in range(circuit.packing.sums.groups):
                 size = circuit.sizes.response_ciphertext(group)
@@ -112,11 +111,18 @@ class NetworkClient:
                 body = body[size:]
             blocks.append(np.hstack(groups)[: block.stop - block.start])
         scores = np.vstack(blocks)
-        if (np.abs(scores) >= 2.0**circuit.layout.log_bound).any():
-            raise InputError(
+        beyond = (np.abs(scores) >= 2.0**circuit.layout.log_bound).any(axis=1)
+        if beyond.any():
+            # One row can spoil all that share its ciphertext.
+            step = circuit.layout.rows_per_ciphertext
+            first = int(np.argmax(beyond)) // step * step
+            others = min(step, len(scores) - first) - 1
+            raise RowRefused(
                 "SR-INPUT-RANGE",
-                "a score is larger than the model was planned for, so that it can't be trusted",
-                "Check the units of the values, or have the model protected with a wider sample",
+                first,
+                (f", or one of the {others} after it," if others else "")
+                + " has a score larger than the model was planned for, so that it can't be trusted",
+                "Check the units of its values, or have the model protected with a wider sample",
             )
         return scores
 

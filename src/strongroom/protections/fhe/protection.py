@@ -10,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strongroom.compiler.affine import Affine, fold_affine
+from strongroom.compiler.layer_names import LayerName, layer_names
 from strongroom.compiler.layering import is_affine, layered
 from strongroom.compiler.linear import ScaledAffine, plan_linear
 from strongroom.compiler.network import NetworkChoice, plan_network
-from strongroom.compiler.plan import NetworkLayout, Plan
+from strongroom.compiler.network_stages import network_stages
+from strongroom.compiler.plan import LinearLayout, NetworkLayout, Plan
+from strongroom.compiler.stages import Stage, linear_stages
 from strongroom.engine import SecretKey, catalogued
 from strongroom.models.graph import Graph
 from strongroom.policy import Policy
@@ -31,7 +34,7 @@ from strongroom.protections.fhe.network_payload import (
 from strongroom.protections.fhe.network_server import NetworkServer
 from strongroom.protections.fhe.payload import payload_from_bytes, payload_to_bytes
 from strongroom.protections.fhe.server_side import LinearServer
-from strongroom.protections.interface import KeyProvider
+from strongroom.protections.interface import KeyNeeds, KeyProvider
 
 NAME: Final = "fhe"
 
@@ -49,12 +52,18 @@ class LinearCandidate:
         centre, half_width = np.array(layout.centre), np.array(layout.half_width)
         return payload_to_bytes(ScaledAffine.of(self.affine, centre, half_width))
 
+    def stages(self) -> tuple[Stage, ...]:
+        """See `protections.interface.Candidate`."""
+        layout = self.plan.layout
+        return linear_stages(self.plan, layout) if isinstance(layout, LinearLayout) else ()
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NetworkCandidate:
-    """A plan of a network, and its weights and circuits."""
+    """A plan of a network, its weights and circuits, and what its hidden layers are called."""
 
     choice: NetworkChoice
+    names: tuple[LayerName, ...]
 
     @property
     def plan(self) -> Plan:
@@ -64,6 +73,13 @@ class NetworkCandidate:
     def payload(self) -> bytes:
         """See `protections.interface.Candidate`."""
         return network_payload_to_bytes(self.choice.model)
+
+    def stages(self) -> tuple[Stage, ...]:
+        """See `protections.interface.Candidate`."""
+        circuit = NetworkCircuit.of(self.plan)
+        return network_stages(
+            self.plan, circuit.layout, circuit.packing, self.choice.model, self.names
+        )
 
 
 class FheProtection:
@@ -84,7 +100,9 @@ class FheProtection:
         else:
             layers = layered(graph).folded()
             if len(layers.layers) > 1:
-                return [NetworkCandidate(c) for c in plan_network(graph, layers, sample, policy)]
+                names = layer_names(graph, layers)
+                choices = plan_network(graph, layers, sample, policy)
+                return [NetworkCandidate(choice, names) for choice in choices]
             (layer,) = layers.layers
             affine = Affine(layer.weights.reshape(layer.units, -1), layer.bias.reshape(-1))
         return [LinearCandidate(plan_linear(graph, affine, sample, policy), affine)]
@@ -137,3 +155,8 @@ class FheProtection:
         """See `protections.interface.ServedProtection.request_limit`."""
         circuit = circuit_of(plan)
         return circuit.sizes.request(circuit.rows_per_request)
+
+    def key_needs(self, plan: Plan) -> KeyNeeds | None:
+        """See `protections.interface.ServedProtection.key_needs`."""
+        circuit = circuit_of(plan)
+        return circuit.needs if isinstance(circuit, NetworkCircuit) else None

@@ -10,8 +10,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from strongroom.errors import InputRangeWarning
-from strongroom.models.feature_columns import RowRefused, listed
+from strongroom.models.feature_columns import RowRefused, RowsFarOut, listed
 from strongroom.models.features import Features
 
 FAR_OUTSIDE: Final = 2.0
@@ -67,12 +66,9 @@ class FeatureRanges:
                 first = int(places[0, 0]) + start, int(places[0, 1])
             far += len(np.unique(places[:, 0]))
         if far:
-            warnings.warn(
-                f"{far} of {len(rows)} rows lie far outside the sample's range, the first at row "
-                f"{first[0]}, {self._label(first[1])}: {self._consequence()}",
-                InputRangeWarning,
-                stacklevel=2,
-            )
+            before = f"{far} of {len(rows)} rows lie far outside the sample's range, the first at "
+            after = f", {self._label(first[1])}: {self._consequence()}"
+            warnings.warn(RowsFarOut(before, first[0], after), stacklevel=2)
 
     def encode(self, rows: NDArray[np.float64], first_row: int = 0) -> NDArray[np.float64]:
         """z = (x - centre) / half_width of the features x of rows, shape (n, features).

@@ -86,6 +86,25 @@ def read_envelope(
     return Envelope(request_id, rows), data[_ENVELOPE.size :]
 
 
+def read_answer(data: memoryview, asked: Envelope, binding: bytes, largest_rows: int) -> memoryview:
+    """What follows the header of the response to a request.
+
+    Args:
+        asked: of the request.
+
+    Raises:
+        CiphertextError: SR-CIPHERTEXT-FORMAT; -MISMATCH, also for another request's response.
+    """
+    envelope, body = read_envelope(data, RESPONSE, binding, largest_rows)
+    if envelope != asked:
+        raise CiphertextError(
+            "SR-CIPHERTEXT-MISMATCH",
+            "the response answers another request",
+            "Ask again; if it happens again, tell the server's operator",
+        )
+    return body
+
+
 def read_key_set(body: memoryview) -> tuple[bytes, memoryview]:
     """The identifier of a key set, and what follows it."""
     return bytes(body[:KEY_SET_BYTES]), body[KEY_SET_BYTES:]
