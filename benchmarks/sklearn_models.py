@@ -36,12 +36,14 @@ class Case:
         name: of the row in the table.
         data: name of the data set, one of `DATA`.
         estimator: unfitted.
+        minimum_agreement: that the policy demands; not every network of ReLUs reaches the default.
     """
 
     family: str
     name: str
     data: str
     estimator: Any
+    minimum_agreement: float = 0.999
 
     @property
     def classifies(self) -> bool:

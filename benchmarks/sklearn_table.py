@@ -28,14 +28,13 @@ from sklearn_models import Case
 
 import strongroom
 
-ROWS = 50
+ROWS = 100
 """Held-out rows that each model is asked."""
 
 TIMED_ROWS = 5
 LEAST_AGREEMENT = 0.99
 LARGEST_DEVIATION = 0.02
 
-POLICY = strongroom.Policy(minimum_agreement=LEAST_AGREEMENT)
 FLOORS: Floors = {"all_passed": (">=", 1.0)}
 
 
@@ -126,7 +125,8 @@ def _family(family: list[Case]) -> tuple[list[Row], int]:
 def _protected(case: Case, name: str) -> tuple[Any, strongroom.Package]:
     data = split(case.data)
     model = case.fit(data)
-    return model, strongroom.protect(model, sample=data.training_rows, policy=POLICY, name=name)
+    policy = strongroom.Policy(minimum_agreement=case.minimum_agreement)
+    return model, strongroom.protect(model, sample=data.training_rows, policy=policy, name=name)
 
 
 def _asked(

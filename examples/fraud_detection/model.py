@@ -25,7 +25,7 @@ TABLE = "train.csv"
 
 POLICY = Policy(objective="throughput", query_budget=2**24, decryption_queries=2**24)
 """Several transactions share a ciphertext. A stream is never over: what the statement promises
-shall hold for sixteen million transactions, half a year at one a second."""
+shall hold for sixteen million queries. A ciphertext counts as many as it has room for."""
 
 TREES = TreeOptions(trees_per_group=1)
 """Which cut points a tree uses together is no secret here; answers come several times sooner."""

@@ -4,8 +4,6 @@
 #include <bit>
 #include <stdexcept>
 
-#include "ring/kernel.hpp"
-
 namespace strongroom::ckks {
 
 using ring::Polynomial;
@@ -20,16 +18,12 @@ bool has_runs(const std::uint64_t* row, std::size_t n, std::size_t run) {
     return true;
 }
 
-// log2 of the longest runs that all rows have; 0 if they are shorter than kernels read at once.
+// log2 of the longest runs that all rows have.
 unsigned log_run_of(const Polynomial& polynomial) {
     const std::size_t n = polynomial.degree();
     unsigned log_run = static_cast<unsigned>(std::countr_zero(n));
     for (std::size_t row = 0; row < polynomial.rows(); ++row) {
-        while (log_run >= ring::kLeastLogRun &&
-               !has_runs(polynomial.row(row), n, std::size_t{1} << log_run)) {
-            --log_run;
-        }
-        if (log_run < ring::kLeastLogRun) return 0;
+        while (!has_runs(polynomial.row(row), n, std::size_t{1} << log_run)) --log_run;
     }
     return log_run;
 }

@@ -19,7 +19,7 @@ class Diagonal {
 
     const ring::RingPointer& ring_pointer() const { return ring_; }
     std::size_t limbs() const { return limbs_; }
-    // log2 of how many words of a row each kept word stands for: 0, or 3 and more.
+    // log2 of how many words of a row each kept word stands for.
     unsigned log_run() const { return log_run_; }
     // By the prime's number in the ring: a data prime below `limbs()`, or a special one.
     const std::uint64_t* row(std::size_t prime) const {

@@ -27,14 +27,12 @@ struct KeyProducts {
 };
 
 // What `multiply_diagonals` computes from: as many factors as pairs of vectors, at least one. Word
-// i of a product has the factor's word at i >> log_run, its own of `log_runs`, which is 0 or at
-// least kLeastLogRun.
+// i of a product has the factor's word at i >> log_run, its own of `log_runs`; eight words may be
+// read from there on.
 struct DiagonalProducts {
     std::span<const std::uint64_t* const> factors, x0, x1;
     std::span<const unsigned> log_runs;
 };
-
-inline constexpr unsigned kLeastLogRun = 3;
 
 // Vectors are of `n` words, a multiple of 8, in any alignment. Values are fully reduced (below q)
 // on entry and on return, and outputs may be inputs, unless a line says otherwise.

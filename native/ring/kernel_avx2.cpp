@@ -133,10 +133,13 @@ void sum_products(std::uint64_t* out, const std::uint64_t* const* a, const std::
     }
 }
 
+// Four factors from word i on.
 inline Vector factors_at(const DiagonalProducts& products, std::size_t t, std::size_t i) {
     const unsigned log_run = products.log_runs[t];
     const std::uint64_t* word = products.factors[t] + (i >> log_run);
-    return log_run == 0 ? to_double(load_words(word)) : _mm256_set1_pd(static_cast<double>(*word));
+    if (log_run == 0) return to_double(load_words(word));
+    if (log_run == 1) return _mm256_permute4x64_pd(to_double(load_words(word)), 0b01'01'00'00);
+    return _mm256_set1_pd(static_cast<double>(*word));
 }
 
 // Both sums at once: factors come from memory, and are read once for the two.

@@ -122,10 +122,15 @@ void sum_products(std::uint64_t* out, const std::uint64_t* const* a, const std::
     }
 }
 
+// Eight factors from word i on.
 inline Vector factors_at(const DiagonalProducts& products, std::size_t t, std::size_t i) {
     const unsigned log_run = products.log_runs[t];
     const std::uint64_t* word = products.factors[t] + (i >> log_run);
-    return log_run == 0 ? load(word) : broadcast(*word);
+    if (log_run == 0) return load(word);
+    if (log_run >= 3) return broadcast(*word);
+    const Vector places = log_run == 1 ? _mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3)
+                                       : _mm512_setr_epi64(0, 0, 0, 0, 1, 1, 1, 1);
+    return _mm512_permutexvar_epi64(places, load(word));
 }
 
 // Both sums at once: factors come from memory, and are read once for the two.

@@ -193,7 +193,7 @@ void sum_products(std::uint64_t* out, const std::uint64_t* const* a, const std::
     }
 }
 
-// One of the two sums; a line of eight words of a run has one factor.
+// One of the two sums, eight words of it.
 void multiply_one(std::uint64_t* out, const DiagonalProducts& products,
                   std::span<const std::uint64_t* const> x, std::size_t i, const Modulus& m) {
     const std::size_t run = m.products_before_reduction();
@@ -203,9 +203,9 @@ void multiply_one(std::uint64_t* out, const DiagonalProducts& products,
         uint128 sum[kLine] = {};
         for (const std::size_t stop = count - t < run ? count : t + run; t < stop; ++t) {
             const unsigned log_run = products.log_runs[t];
-            const std::uint64_t* factor = products.factors[t] + (i >> log_run);
+            const std::uint64_t* factors = products.factors[t];
             for (std::size_t k = 0; k < kLine; ++k) {
-                sum[k] += static_cast<uint128>(factor[log_run == 0 ? k : 0]) * x[t][i + k];
+                sum[k] += static_cast<uint128>(factors[(i + k) >> log_run]) * x[t][i + k];
             }
         }
         for (std::size_t k = 0; k < kLine; ++k) {

@@ -179,11 +179,13 @@ void products_with_diagonals(const ring::Kernel& kernel, std::uint64_t q) {
         while (kept.size() < count) {
             for (const Words& edge : extremes(generator, n, q)) {
                 if (kept.size() == count) break;
-                const unsigned log_run = std::array{0u, 3u, 4u, 6u}[kept.size() % 4];
+                const unsigned log_run = std::array{0u, 1u, 2u, 3u, 4u, 6u}[kept.size() % 6];
                 Words factors(n);
                 for (std::size_t i = 0; i < n; ++i) factors[i] = edge[i >> log_run];
                 whole.push_back(factors);
+                // Kernels may read on for eight words.
                 kept.push_back(Words(edge.begin(), edge.begin() + (n >> log_run)));
+                kept.back().resize((n >> log_run) + 8);
                 log_runs.push_back(log_run);
                 left.push_back(count % 2 == 0 ? edge : random_words(generator, n, q));
                 right.push_back(Words(n, q - 1));

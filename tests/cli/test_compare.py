@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import re
 import stat
@@ -107,8 +108,9 @@ def test_the_plot_is_one_private_svg_that_loads_nothing(
     assert stat.S_IMODE(output.stat().st_mode) == 0o600
     root = ElementTree.parse(output).getroot()
     assert root.tag == f"{SVG}svg"
-    assert len(root.findall(f".//{SVG}circle")) == 178 * 3
-    assert len(root.findall(f".//{SVG}line[@class='bound']")) == 2
+    circles = root.findall(f".//{SVG}circle")
+    assert len([c for c in circles if c.get("class") != "worst"]) == 178 * 3
+    assert len(root.findall(f".//{SVG}line[@class='bound']")) == 2 + 2
     assert not re.search(r"https?://(?!www.w3.org/2000/svg)|url\(|href|script", output.read_text())
 
 
@@ -216,9 +218,25 @@ def test_of_many_scores_those_that_disagree_are_drawn_on_top() -> None:
     plain = np.linspace(-1.0, 1.0, rows)[:, None]
     agree = np.ones(rows, dtype=np.bool_)
     agree[7] = False
-    picture = compare_plot.picture("a <model>", "summary", plain, plain, agree, 0.1)
+    picture = compare_plot.picture(
+        "a <model>", "summary", plain, plain, agree, 0.1, range(2, rows + 2)
+    )
     circles = re.findall(r'<circle class="(class\d)"', picture)
     assert len(circles) == compare_plot.MAXIMUM_POINTS
     assert circles.index("class1") == len(circles) - 1
     assert f"{compare_plot.MAXIMUM_POINTS:,} of {rows:,} scores drawn" in picture
     assert "a &lt;model&gt;" in picture
+
+
+def test_the_rows_that_are_furthest_off_are_named_by_line_and_apart() -> None:
+    plain = np.linspace(0.0, 1.0, 50)[:, None] * np.array([1.0, -1.0])
+    protected = plain.copy()
+    protected[[7, 8, 30, 31], [0, 0, 0, 1]] += [0.31, 0.3, -0.4, 0.1]
+    agree = np.ones(50, dtype=np.bool_)
+    picture = compare_plot.picture("m", "s", plain, protected, agree, 0.05, range(2, 52))
+    named = re.findall(r'x="([\d.]+)" y="([\d.]+)" text-anchor="(start|end)">line (\d+)<', picture)
+    assert [line for _, _, _, line in named] == ["32", "9", "10"]
+    places = [(float(x) - 50 * (side == "end"), float(y)) for x, y, side, _ in named]
+    for (x, y), (other_x, other_y) in itertools.combinations(places, 2):
+        assert abs(x - other_x) >= 50 or abs(y - other_y) >= 14
+    assert picture.count('class="worst"') == 3

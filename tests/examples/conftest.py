@@ -56,7 +56,7 @@ def run(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
         "XDG_CACHE_HOME": str(cache),
     }
 
-    def start(*arguments: str | Path, cwd: Path = PROJECT) -> Ran:
+    def start(*arguments: str | Path, cwd: Path = PROJECT, seconds: float = 170.0) -> Ran:
         done = subprocess.run(
             [sys.executable, *map(str, arguments)],
             cwd=cwd,
@@ -65,7 +65,7 @@ def run(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
             capture_output=True,
             text=True,
             check=False,
-            timeout=170,
+            timeout=seconds,
         )
         return Ran(done.returncode, done.stdout, done.stderr)
 

@@ -14,7 +14,7 @@ from row_values import any_of, holding, needles
 
 import strongroom
 from examples import command
-from examples.healthcare import diagnosis
+from examples.healthcare import diagnosis, images
 from examples.healthcare.__main__ import healthcare
 from strongroom import Guarantee
 
@@ -45,7 +45,9 @@ def summary(ran: Ran) -> dict[str, Any]:
 def test_encrypted_diagnoses_are_those_of_the_plain_model(summary: dict[str, Any]) -> None:
     assert summary["rows"] == summary["requests"] == ROWS
     assert summary["agreement"] == 1.0
-    assert summary["encrypted"] == summary["plain"]
+    assert summary["encrypted"] == pytest.approx(summary["plain"], abs=0.05), "ties may be broken"
+    for name in ("accuracy", "sensitivity", "specificity"):
+        assert summary["encrypted"][name] == summary["plain"][name]
     assert summary["largest_probability_difference"] < 1e-4
     assert summary["plain"]["accuracy"] >= 0.7
     assert set(summary["plain"]) >= {"accuracy", "sensitivity", "specificity"}
@@ -99,8 +101,11 @@ def test_the_search_finds_a_patient_that_somebody_writes_down(form: str, tmp_pat
     assert holding(tmp_path, wanted) == {"dump"}
 
 
+@pytest.mark.long
+@pytest.mark.timeout(600)
 def test_images_are_answered_as_by_the_plain_network(run: Run) -> None:
-    ran = run("-m", "examples.healthcare", "--task", "images", "--rows", "6", "--json")
+    options = ["--task", "images", "--rows", "6", "--json"]
+    ran = run("-m", "examples.healthcare", *options, seconds=580.0)
     assert ran.status == 0, ran.errors
     summary = json.loads(ran.output)  # one line, and nothing else
     assert summary["task"] == "images"
@@ -150,3 +155,9 @@ def test_figures_of_a_test_that_finds_half_of_the_ill_and_spares_all_others() ->
     assert figures["specificity"] == 1.0
     assert figures["area under the ROC curve"] == 0.75
     assert diagnosis.figures(labels[:2], np.eye(2))["specificity"] is None
+
+
+def test_figures_of_images_name_the_worst_digit() -> None:
+    labels = np.array([0, 0, 3, 3])
+    figures = images.figures(labels, np.eye(10)[[0, 0, 3, 8]])
+    assert figures == {"accuracy": 0.75, "accuracy of the worst digit": 0.5}

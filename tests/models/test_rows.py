@@ -17,6 +17,7 @@ from scipy import sparse
 from strongroom.errors import InputError, PolicyError
 from strongroom.models.categories import Categories
 from strongroom.models.rows import InputSpec
+from strongroom.models.text_rows import TextRows
 
 PLAIN = InputSpec(3, (), "float64")
 NAMED = InputSpec(3, ("age", "dose", "weight"), "float64")
@@ -397,3 +398,41 @@ def test_labels_of_any_kind_never_lead_to_another_error(cells: list[Any]) -> Non
         assert refusal(spec, X).code == "SR-INPUT-MISSING"
     else:
         assert spec.rows(X)[:, 0].tolist() == [known.get(cell, -1.0) for cell in cells]
+
+
+IMAGES = InputSpec(12, (), "float32", shape=(2, 2, 3))
+
+
+def test_images_are_taken_in_their_shape_or_flat() -> None:
+    X = np.arange(36.0).reshape(3, 2, 2, 3)
+    flat = X.reshape(3, 12)
+    for rows in (X, flat, X.tolist(), flat.tolist(), pd.DataFrame(flat), X.astype(np.uint8)):
+        assert np.array_equal(IMAGES.rows(rows), flat)
+    text = TextRows("images.csv", (), [[str(number) for number in row] for row in flat], [1, 2, 3])
+    assert np.array_equal(IMAGES.rows(text), flat)
+
+
+@pytest.mark.parametrize(
+    ("X", "code", "words"),
+    [
+        (np.zeros((2, 2, 3)), "SR-INPUT-SHAPE", "X[None]"),
+        (np.zeros((5, 2, 3, 2)), "SR-INPUT-SHAPE", "(5, 2, 3, 2), the model takes (n, 2, 2, 3)"),
+        (np.zeros((5, 4, 3)), "SR-INPUT-SHAPE", "flat ones of shape (n, 12)"),
+        (np.zeros(12), "SR-INPUT-SHAPE", "(12)"),
+        (np.zeros((1,) * 30), "SR-INPUT-SHAPE", "..."),
+        (np.zeros((5, 11)), "SR-INPUT-COLUMNS", "11 columns"),
+        (np.zeros((0, 2, 2, 3)), "SR-INPUT-SHAPE", "no rows"),
+        (np.full((1, 2, 2, 3), np.nan), "SR-INPUT-MISSING", "row 0, column 0"),
+    ],
+)
+def test_images_of_another_shape_are_refused_with_theirs(X: Any, code: str, words: str) -> None:
+    error = refusal(IMAGES, X)
+    assert error.code == code
+    assert words in str(error)
+
+
+@pytest.mark.parametrize("shape", [(12,), (2, 5), (0, 12), (-2, -6), (1, 1, 1, 1, 12)])
+def test_shapes_that_columns_do_not_have_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(PolicyError) as caught:
+        InputSpec(12, (), "float64", shape=shape)
+    assert caught.value.code == "SR-PLAN-INVALID"

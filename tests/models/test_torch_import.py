@@ -192,7 +192,7 @@ def test_the_first_layer_or_the_sample_say_how_many_columns_there_are() -> None:
 
     assert import_torch(made("normalised")).input.columns == 6
     assert import_torch(Square(), sample=np.zeros((2, 4))).input.columns == 4
-    with pytest.raises(ModelError, match="how many columns"):
+    with pytest.raises(ModelError, match="what shape its rows have"):
         import_torch(Square())
 
 
@@ -216,8 +216,8 @@ class Batch(nn.Module):
         (nn.Sequential(nn.Linear(6, 8), nn.ReLU6()), "operator Clip"),
         (nn.Sequential(nn.Linear(6, 8), nn.LayerNorm(8)), "operator LayerNormalization"),
         (nn.Sequential(nn.Linear(6, 8), nn.Mish()), "operator Mish"),
-        (nn.Sequential(nn.Unflatten(1, (1, 6)), nn.Conv1d(1, 2, 3), nn.Flatten()),
-         "operator Conv"),
+        (nn.Sequential(nn.Unflatten(1, (1, 6)), nn.MaxPool1d(3), nn.Flatten()),
+         "operator MaxPool"),
         (nn.Sequential(nn.Linear(6, 8), nn.Softmax(dim=1), nn.Linear(8, 2)), "operator Softmax"),
         (Batch(), "operator ReduceMean"),
         (nn.Sequential(nn.Embedding(6, 2)), "can't be exported"),
@@ -229,9 +229,63 @@ def test_what_can_not_be_run_is_named(module: Any, words: str) -> None:
     assert words in str(error)
 
 
-def test_a_sample_that_is_no_table_is_refused() -> None:
+class Images(nn.Module):
+    """Convolutions, pools, a residual sum and a strided short cut."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(2, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+        self.second = nn.Conv2d(4, 8, 3, stride=2, padding=1, groups=2)
+        self.short = nn.Conv2d(4, 8, 1, stride=2, bias=False)
+        self.pool = nn.AvgPool2d(2, stride=1, ceil_mode=True)
+        self.last = nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.norm(self.first(x)).square()
+        x = nn.functional.silu(self.second(x)) + self.short(x)
+        x = nn.functional.pad(self.pool(x), (1, 0, 0, 1))
+        return self.last(nn.functional.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
+class Windows(nn.Module):
+    """A network of windows, (channels, length), that ends in probabilities."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv1d(3, 5, 4, stride=2), nn.GELU(),
+                                    nn.Conv1d(5, 6, 3, dilation=2), nn.Tanh())  # fmt: skip
+        self.last = nn.Linear(6, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(self.last(self.layers(x).mean(dim=2)), dim=1)
+
+
+@pytest.mark.parametrize(("kind", "shape"), [(Images, (2, 6, 7)), (Windows, (3, 16))])
+def test_modules_of_images_and_windows_agree_with_themselves(
+    kind: type[nn.Module], shape: tuple[int, ...]
+) -> None:
+    torch.manual_seed(0)
+    module = kind()
+    X = np.random.default_rng(0).normal(size=(20, *shape)).astype(np.float32)
+    graph = import_torch(module, sample=X)
+    assert graph.input.shape == shape
+    rows = graph.input.rows(X)
+    scores = layered(graph).arguments(graph.features.encode(rows))[-1]
+    plain = plain_predictions(module, graph, rows)
+    ours = graph.output.predict(scores)
+    assert ours.shape == plain.shape
+    assert np.abs(ours - plain).max() <= 1e-5 * np.abs(plain).max()
+    with pytest.raises(ModelError, match="what shape its rows have"):
+        import_torch(module)
+
+
+def test_a_sample_of_another_shape_is_refused() -> None:
     error = refusal(made("relu"), sample=np.zeros((2, 1, 2, 3)))
-    assert "nn.Flatten" in str(error)
+    assert "rows of shape (1, 2, 3)" in str(error)
+    assert "3 dimensions" not in str(error)
+    assert "6 dimensions" in str(refusal(made("relu"), sample=np.zeros((2, 1, 1, 1, 2, 3))))
+    assert "1 dimensions" in str(refusal(made("relu"), sample=np.zeros(6)))
 
 
 @pytest.mark.parametrize("classes", [["a", "b"], ["a", "a", "b"], [None] * 3])

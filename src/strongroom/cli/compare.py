@@ -243,4 +243,5 @@ def _plot(name: str, comparison: Comparison) -> str:
         comparison.protected,
         comparison.agree,
         comparison.score_error,
+        comparison.lines,
     )

@@ -28,12 +28,14 @@ class Layer:
         bias: shape (units,) or (blocks, units).
         functions: the activations that occur.
         choice: which of them a unit has: indices into `functions`, shape as `bias`.
+        convolution: whether which weights are zero follows from shapes alone, which are public.
     """
 
     weights: NDArray[np.float64]
     bias: NDArray[np.float64]
     functions: tuple[Activation, ...]
     choice: NDArray[np.intp]
+    convolution: bool = False
 
     @classmethod
     def uniform(

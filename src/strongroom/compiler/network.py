@@ -41,7 +41,7 @@ from strongroom.compiler.network_noise import (
     sanitising_flood,
     sum_noise,
 )
-from strongroom.compiler.network_packing import NetworkPacking, shapes
+from strongroom.compiler.network_packing import NetworkPacking, StepShape, shapes
 from strongroom.compiler.plan import CircuitLayout, NetworkLayout, Plan, StepLayout
 from strongroom.compiler.preprocessing import comparison_range, network_range
 from strongroom.engine import LARGEST_LOG_FLOOD, Parameters, catalogued, satisfying
@@ -152,6 +152,7 @@ def plan_network(
                 headroom,
                 reach,
                 compared,
+                shapes(model),
             )
             found = search.choices()
             if found:
@@ -262,6 +263,7 @@ class _Search:
         largest: score that the levels have room for.
         headroom, reach: largest |z| of a feature, and norm of a row, that is accepted.
         clipped: whether features are only compared.
+        shapes: of the steps.
     """
 
     graph: Graph
@@ -277,6 +279,7 @@ class _Search:
     headroom: float
     reach: float
     clipped: bool
+    shapes: tuple[StepShape, ...]
 
     def choices(self) -> list[NetworkChoice]:
         """All that meet the policy, best first."""
@@ -311,7 +314,7 @@ class _Search:
     def _plan(self, name: str, parameters: Parameters, vectors: int) -> Plan | None:
         outputs = self.graph.output.outputs
         slots = parameters.ring_degree // 2
-        packing = NetworkPacking.choose(slots, vectors, shapes(self.model), outputs)
+        packing = NetworkPacking.choose(slots, vectors, self.shapes, outputs)
         if packing is None:
             return None
         largest = float(np.abs(self.scores).max())
@@ -468,6 +471,7 @@ class _Search:
                 period=step.layout.period,
                 paired=step.layout.paired,
                 halved=step.layout.halved,
+                rotations=step.layout.rotations,
                 log_weight_scale=its_levels.log_weight_scale,
                 drop=its_levels.drop,
                 circuits=tuple(

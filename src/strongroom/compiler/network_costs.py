@@ -154,7 +154,7 @@ def peak_bytes(parameters: Parameters, packing: NetworkPacking, levels: NetworkL
 def _step_work(parameters: Parameters, step: StepPacking, levels: StepLevels, sources: int) -> Work:
     """One chunk of a step."""
     layout = step.layout
-    diagonals = frozenset(k * layout.blocks for k in range(layout.diagonals))
+    diagonals = frozenset(k * layout.blocks for k in layout.steps)
     product = operation_work.transform(
         parameters,
         levels.limbs,

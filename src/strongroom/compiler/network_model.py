@@ -30,11 +30,13 @@ class HiddenStep:
         bias: shape (blocks, units).
         circuits: applied one after the other; of all units, or of each (blocks * units) its own.
             None where the step is affine.
+        convolution: as the layer's.
     """
 
     weights: Array
     bias: Array
     circuits: tuple[Circuit, ...]
+    convolution: bool = False
 
     @property
     def blocks(self) -> int:
@@ -129,7 +131,8 @@ def network_model(
             )
         )
         before, added = before.reshape(bias.shape), added.reshape(bias.shape)
-        steps.append(HiddenStep(before[..., None] * weights, before * bias + added, fit.circuits))
+        weights, bias = before[..., None] * weights, before * bias + added
+        steps.append(HiddenStep(weights, bias, fit.circuits, layer.convolution))
     weights, bias = _folded(*_blocks(last), factor=factor, offset=offset)
     return NetworkModel(tuple(steps), _spread(weights)[0], bias.reshape(-1))
 

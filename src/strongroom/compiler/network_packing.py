@@ -42,6 +42,11 @@ class StepPacking:
         """After how many slots a chunk's product repeats, of one vector."""
         return self.layout.units * self.padded_blocks
 
+    def places(self, units: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Where units of the only chunk, block by block, lie in its period."""
+        block, unit = np.divmod(units, self.layout.rows)
+        return np.asarray(unit * self.padded_blocks + block)
+
     @property
     def padded_blocks(self) -> int:
         """Blocks with those that fill up to a power of two."""
@@ -102,6 +107,9 @@ class NetworkPacking:
         weights = weights[:, chunk * layout.rows : (chunk + 1) * layout.rows]
         if step:
             weights = _columns_of(weights, self.steps[step - 1], source)
+        if packing.padded_blocks == 1:
+            # All vectors have the same matrix, which may be large.
+            return np.broadcast_to(weights, (self.vectors, *weights.shape[1:]))
         return np.repeat(weights, self.vectors, axis=0)
 
     def bias_slots(self, step: int, model: HiddenStep, chunk: int) -> Array:
@@ -134,18 +142,34 @@ class NetworkPacking:
         return np.repeat(flat, self.vectors, axis=1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class StepShape:
-    """Dimensions of a step: blocks, and units and inputs of one."""
+    """Dimensions of a step.
+
+    Attributes:
+        blocks: how many it has.
+        units, inputs: of one block.
+        entries: of a convolution, row and column of each entry that is not zero; None of others,
+            whose zeros are nobody's business.
+    """
 
     blocks: int
     units: int
     inputs: int
+    entries: tuple[NDArray[np.intp], NDArray[np.intp]] | None = None
 
 
 def shapes(model: NetworkModel) -> tuple[StepShape, ...]:
     """Of all hidden steps."""
-    return tuple(StepShape(step.blocks, step.units, step.inputs) for step in model.steps)
+    return tuple(
+        StepShape(
+            step.blocks,
+            step.units,
+            step.inputs,
+            np.nonzero(step.weights[0]) if step.convolution else None,
+        )
+        for step in model.steps
+    )
 
 
 def _first(slots: int, vectors: int, shape: StepShape) -> StepPacking | None:
@@ -172,7 +196,13 @@ def _next(slots: int, vectors: int, shape: StepShape, before: StepPacking) -> St
         raise ValueError("only the first step is block-diagonal")
     chunks = -(-shape.units * vectors // slots)
     rows = -(-shape.units // chunks)
-    layout = PeriodicLayout.following(slots, vectors, rows, before.period, before.period)
+    differences = None
+    if shape.entries is not None and chunks == before.chunks == 1:
+        unit, taken = shape.entries
+        differences = before.places(taken) - unit
+    layout = PeriodicLayout.following(
+        slots, vectors, rows, before.period, before.period, differences
+    )
     return None if layout is None else StepPacking(layout, 1, chunks)
 
 

@@ -89,6 +89,7 @@ class StepLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         log_weight_scale: base-2 logarithm of the matrix' scale.
         drop: primes that the product is rescaled by.
         circuits: applied one after the other.
+        rotations: of a convolution's diagonals, ascending; none where the matrix has all.
     """
 
     blocks: Count
@@ -102,6 +103,7 @@ class StepLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log_weight_scale: Annotated[int, msgspec.Meta(ge=0, le=256)]
     drop: Annotated[int, msgspec.Meta(ge=1, le=64)]
     circuits: tuple[CircuitLayout, ...]
+    rotations: tuple[Annotated[int, msgspec.Meta(ge=0, lt=2**16)], ...] = ()
 
 
 class NetworkLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="network"):

@@ -17,7 +17,7 @@ from strongroom.models.convolutions import Convolution
 Dense = NDArray[np.float64]
 Places = NDArray[np.intp]
 
-MAXIMUM_ENTRIES = 2**25
+MAXIMUM_ENTRIES = 2**24
 """Of a sparse matrix: a bound on memory, at about 50 bytes each while one is made."""
 
 

@@ -19,12 +19,17 @@ diagonals do; adding the conjugate leaves twice the real part. A vector that is 
 halved to the same end: rotated by half a period and multiplied by i, which is X^(N/2), it joins
 itself, and slot u holds entries u and u + p / 2.
 
+Of a matrix most of whose diagonals are zero, such as a convolution's, only the others are there:
+with a vector of period p, all entries of row r and column c with one (c - r) mod min(m, p) are on
+one diagonal, that of rotation c - r, in the copies of the row.
+
 Blocks of a block-diagonal matrix, or several vectors for one matrix, are interleaved: slot u B + b
 is slot u of block b in S / B slots, and all rotations are multiples of B.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -54,6 +59,9 @@ _FOLD_COST: Final = 2.6
 _DIAGONAL_COST: Final = 0.28
 """A diagonal, in baby steps."""
 
+_SPARSE: Final = 0.75
+"""A matrix with more of its diagonals than this share is taken as one that has all."""
+
 _LAYOUTS: Final = 5
 """How many layouts are looked at closely for a vector that a client lays out."""
 
@@ -71,6 +79,7 @@ class PeriodicLayout:
         period: p: the vector's entries begin again after so many slots, and at a span's end.
         paired: whether a slot holds two entries, 2 i and 2 i + 1.
         halved: whether it is made to hold entries u and u + p / 2, of a vector that is a product.
+        rotations: of the diagonals that are not zero, ascending; none where all are there.
     """
 
     slots: int
@@ -81,6 +90,7 @@ class PeriodicLayout:
     period: int
     paired: bool = False
     halved: bool = False
+    rotations: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         powers = (self.slots, self.blocks, self.span)
@@ -93,6 +103,8 @@ class PeriodicLayout:
         even = self.period % 2 == 0 and self.span % self.period == 0
         if self.halved and (self.paired or not even or self.columns != self.period):
             raise ValueError("a vector that is halved has an even period, filled, and no pairs")
+        if self.rotations:
+            self._check_rotations()
 
     @classmethod
     def choose(
@@ -117,15 +129,42 @@ class PeriodicLayout:
                 best = layout.cost, layout
         return best[1] if best else None
 
+    def _check_rotations(self) -> None:
+        distinct = min(self.units, self.period)
+        ascending = all(a < b for a, b in itertools.pairwise(self.rotations))
+        if not (ascending and 0 <= self.rotations[0] and self.rotations[-1] < distinct):
+            raise ValueError(f"rotations ascend from 0 to below {distinct}")
+        if self.paired or self.halved or self.period & (self.period - 1):
+            raise ValueError("chosen rotations are of a vector that is a product, as it is")
+        if self.span != max(self.units, self.period):
+            raise ValueError("chosen rotations need a span of a period, or of all rows")
+
     @classmethod
     def following(
-        cls, slots: int, blocks: int, rows: int, columns: int, period: int
+        cls,
+        slots: int,
+        blocks: int,
+        rows: int,
+        columns: int,
+        period: int,
+        differences: NDArray[np.intp] | None = None,
     ) -> PeriodicLayout | None:
         """The layout for a vector that is a product, of a given period, a power of two; None if it
-        does not fit."""
-        span = max(_power_of_two(rows), period)
+        does not fit.
+
+        Args:
+            differences: column less row of the entries that are not zero; None if all may be.
+        """
+        units = _power_of_two(rows)
+        span = max(units, period)
         if span > slots // blocks:
             return None
+        if differences is not None:
+            rotations = np.unique(differences % min(units, period)).tolist() or [0]
+            if len(rotations) <= _SPARSE * min(units, period):
+                return cls(
+                    slots, blocks, rows, columns, span, period, rotations=tuple(rotations)
+                )
         plain = cls(slots, blocks, rows, columns, span, period)
         if columns != period or period < 2:
             return plain
@@ -145,14 +184,17 @@ class PeriodicLayout:
     @property
     def diagonals(self) -> int:
         """w: how many diagonals the matrix takes."""
-        return len(self._cover())
+        return len(self.steps)
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The diagonals' rotations, in entries of a block."""
+        return self.rotations or tuple(range(len(self._cover())))
 
     @property
     def kept_share(self) -> float:
-        """How much of a diagonal is kept: of one that repeats often, a period (`Diagonal` of the
-        core)."""
-        repeats = self.slots // self.blocks // self.span
-        return 1.0 / repeats if repeats >= 8 else 1.0
+        """How much of a diagonal is kept: of one that repeats, a period (`Diagonal` of the core)."""
+        return self.span * self.blocks / self.slots
 
     @property
     def terms(self) -> int:
@@ -162,7 +204,7 @@ class PeriodicLayout:
     @property
     def step_plan(self) -> StepPlan:
         """How the diagonals' rotations are made."""
-        steps = frozenset(k * self.blocks for k in range(self.diagonals))
+        steps = frozenset(k * self.blocks for k in self.steps)
         return StepPlan.choose(steps, key_cost=_KEY_COST)
 
     @property
@@ -221,7 +263,8 @@ class PeriodicLayout:
         repeats = self.slots // self.blocks // self.span
         u = np.arange(self.span)
         row = u % self.units
-        for k, covered in enumerate(self._cover()):
+        covers = map(self._reached, self.rotations) if self.rotations else self._cover()
+        for k, covered in zip(self.steps, covers, strict=True):
             column = (u[covered] + k) % self.span % self.period
             diagonal: NDArray[Any] = np.zeros((self.blocks, self.span), dtype=held.dtype)
             diagonal[:, covered] = held[:, row[covered], column]
@@ -232,6 +275,11 @@ class PeriodicLayout:
         period = np.zeros((self.blocks, self.units))
         period[:, : self.rows] = entries
         return np.tile(period.T.reshape(-1), self.slots // self.blocks // self.units)
+
+    def _reached(self, rotation: int) -> NDArray[np.bool_]:
+        """In which slots of a span a rotation has rows and columns of the matrix."""
+        u = np.arange(self.span)
+        return (u % self.units < self.rows) & ((u + rotation) % self.period < self.columns)
 
     def _cover(self) -> tuple[NDArray[np.bool_], ...]:
         """For each diagonal which slots of a span have an entry of the matrix."""

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MAXIMUM_PRODUCTS = 2**25
+MAXIMUM_PRODUCTS = 2**24
 """Of numbers and weights that a convolution adds up for one row: a bound on memory."""
 
 

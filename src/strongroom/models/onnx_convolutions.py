@@ -65,6 +65,7 @@ def sliding(
     weights: NDArray[Any],
 ) -> Table:
     """The convolution of a table, flat as it is, with constant weights."""
+    lowering.count_products(node, geometry.products)
     shape = (geometry.outputs, *geometry.made)
     taken: list[Table | NDArray[Any]] = [table, weights.astype(np.float64)]
     return lowering.table("Conv", node, taken, shape, geometry.attributes())

@@ -38,6 +38,9 @@ MAXIMUM_NUMBERS = 2**25
 MAXIMUM_REPEATED = 2**26
 """Elements of all constants of the nodes beyond those of the file: nodes may share them there."""
 
+MAXIMUM_PRODUCTS = 2**26
+"""Of numbers and weights, for a row, in all convolutions together: a bound on time."""
+
 ELEMENTWISE = ("Add", "Sub", "Mul", "Div")
 
 LINKS = ("Sigmoid", "Exp", "Softmax", "LogSoftmax", "ArgMax")
@@ -71,6 +74,7 @@ class Lowering:
         self._gathered: dict[tuple[str, bytes], str] = {}
         self._numbers = 0
         self._elements = -sum(constant.size for constant in model.constants.values())
+        self._products = 0
         self._folded_elements = 0
         for node in model.nodes:
             self._lower(node)
@@ -148,6 +152,12 @@ class Lowering:
             raise malformed(
                 f"has a table of {width} columns, allowed are 1 to {MAXIMUM_COLUMNS}: {node.label}"
             )
+
+    def count_products(self, node: OnnxNode, products: int) -> None:
+        """Raises ModelError SR-MODEL-FILE if all convolutions up to a node multiply too much."""
+        self._products += products
+        if self._products > MAXIMUM_PRODUCTS:
+            raise malformed(f"is too large to run encrypted, counted to {node.label}")
 
     def _count(self, node: OnnxNode, numbers: int, elements: int) -> None:
         self._numbers += numbers

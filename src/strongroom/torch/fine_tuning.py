@@ -6,7 +6,7 @@ What it does, and why:
   original ones to the polynomials, so that no step meets a network that is suddenly another.
 - **Range penalty.** A polynomial follows its activation inside its range only, and grows without
   bound outside. Arguments that leave the range are penalised by the square of how far, in half
-  widths, so the encrypted network meets the ranges that were planned.
+  widths. Narrow ranges also leave an encrypted number more bits for what matters.
 - AdamW, whose decay spares polynomials, biases and normalisation; learning rates that rise and fall
   in one cycle (Smith and Topin, arXiv 1708.07120); gradients clipped, since squares can run away.
 

@@ -197,6 +197,7 @@ def _packing(layout: NetworkLayout, parameters: Parameters) -> NetworkPacking:
                 step.period,
                 step.paired,
                 step.halved,
+                step.rotations,
             )
             steps.append(StepPacking(periodic, step.blocks, step.chunks))
         sums = SumLayout(2 * slots, steps[-1].period * vectors, vectors, layout.outputs)

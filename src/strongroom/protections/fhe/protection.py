@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from strongroom.compiler.affine import Affine, fold_affine
 from strongroom.compiler.layer_names import LayerName, layer_names
+from strongroom.compiler.grids import arranged
 from strongroom.compiler.layering import is_affine, layered
 from strongroom.compiler.linear import ScaledAffine, plan_linear
 from strongroom.compiler.network import NetworkChoice, plan_network
@@ -101,7 +102,7 @@ class FheProtection:
             layers = layered(graph).folded()
             if len(layers.layers) > 1:
                 names = layer_names(graph, layers)
-                choices = plan_network(graph, layers, sample, policy)
+                choices = plan_network(*arranged(graph, layers), sample, policy)
                 return [NetworkCandidate(choice, names) for choice in choices]
             (layer,) = layers.layers
             affine = Affine(layer.weights.reshape(layer.units, -1), layer.bias.reshape(-1))
