@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from itertools import count, product, takewhile
+from itertools import count, takewhile
 
 import numpy as np
 import pytest

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 import skops.io
+from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.datasets import load_wine
 from sklearn.ensemble import (
     AdaBoostClassifier,
@@ -29,7 +31,7 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from strongroom.errors import ModelError
@@ -57,6 +59,21 @@ MODELS: dict[str, Any] = {
     "selection by a test": make_pipeline(SelectKBest(k=4), TREE),
     "selection by a model": make_pipeline(SelectFromModel(TREE), LogisticRegression()),
 }
+
+
+def test_columns_that_were_selected_by_their_kind_come_back_too(tmp_path: Path) -> None:
+    frame = pandas.DataFrame(X[:, :4], columns=list("abcd")).assign(
+        e=np.where(X[:, 4] > 100, "p", "q")
+    )
+    numbers = StandardScaler(), make_column_selector(dtype_include="number")
+    kinds = OneHotEncoder(), make_column_selector("e", dtype_exclude=np.number)
+    columns = make_column_transformer(numbers, kinds)
+    model = make_pipeline(columns, LogisticRegression()).fit(frame, Y)
+    path = tmp_path / "model.skops"
+    skops.io.dump(model, path)
+    graph = import_model(path)
+    rows = graph.input.rows(frame)
+    np.testing.assert_array_equal(plain_predictions(path, graph, rows), model.predict(frame))
 
 
 @pytest.mark.filterwarnings("ignore:.*(converge|iterations|hyperparameter|y_pred contains)")

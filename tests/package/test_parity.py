@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LinearRegression
 
 from strongroom.errors import KeyStoreError
+from strongroom.models.feature_columns import RowRefused
 from strongroom.models.links import Link
 from strongroom.models.load import import_model
 from strongroom.models.output import OutputSpec
@@ -89,6 +90,20 @@ def test_a_server_that_needs_keys_gets_one_store_of_the_client_s() -> None:
     assert first is not None
     with pytest.raises(KeyStoreError):
         first.open(b"another's", needs)
+
+
+def test_a_refused_answer_names_the_row_of_the_whole_table() -> None:
+    class Refusing(TwoSides):
+        def decrypt(self, pending: Request, response: bytes) -> NDArray[np.float64]:
+            scores = super().decrypt(pending, response)
+            if (scores > 10.0).any():
+                place = int(np.argmax((scores > 10.0).any(axis=1)))
+                raise RowRefused("SR-INPUT-RANGE", place, " is too much", "Give less")
+            return scores
+
+    rows = np.arange(16.0).reshape(8, 2)
+    with pytest.raises(RowRefused, match=r"row 3 is too much. Give less."):
+        run(Refusing(), rows, [])
 
 
 def test_plain_scores_are_the_imported_model_s_however_many_rows() -> None:

@@ -161,15 +161,14 @@ class StepShape:
 
 def shapes(model: NetworkModel) -> tuple[StepShape, ...]:
     """Of all hidden steps."""
-    return tuple(
-        StepShape(
-            step.blocks,
-            step.units,
-            step.inputs,
-            np.nonzero(step.weights[0]) if step.convolution else None,
-        )
-        for step in model.steps
-    )
+    found = []
+    for step in model.steps:
+        entries = None
+        if step.convolution:
+            unit, taken = np.nonzero(step.weights[0])
+            entries = unit, taken
+        found.append(StepShape(step.blocks, step.units, step.inputs, entries))
+    return tuple(found)
 
 
 def _first(slots: int, vectors: int, shape: StepShape) -> StepPacking | None:

@@ -132,7 +132,7 @@ class PeriodicLayout:
     def _check_rotations(self) -> None:
         distinct = min(self.units, self.period)
         ascending = all(a < b for a, b in itertools.pairwise(self.rotations))
-        if not (ascending and 0 <= self.rotations[0] and self.rotations[-1] < distinct):
+        if not (ascending and self.rotations[0] >= 0 and self.rotations[-1] < distinct):
             raise ValueError(f"rotations ascend from 0 to below {distinct}")
         if self.paired or self.halved or self.period & (self.period - 1):
             raise ValueError("chosen rotations are of a vector that is a product, as it is")
@@ -162,9 +162,7 @@ class PeriodicLayout:
         if differences is not None:
             rotations = np.unique(differences % min(units, period)).tolist() or [0]
             if len(rotations) <= _SPARSE * min(units, period):
-                return cls(
-                    slots, blocks, rows, columns, span, period, rotations=tuple(rotations)
-                )
+                return cls(slots, blocks, rows, columns, span, period, rotations=tuple(rotations))
         plain = cls(slots, blocks, rows, columns, span, period)
         if columns != period or period < 2:
             return plain
@@ -193,7 +191,7 @@ class PeriodicLayout:
 
     @property
     def kept_share(self) -> float:
-        """How much of a diagonal is kept: of one that repeats, a period (`Diagonal` of the core)."""
+        """How much of a diagonal is kept: of one that repeats, a period."""
         return self.span * self.blocks / self.slots
 
     @property

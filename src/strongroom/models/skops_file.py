@@ -8,7 +8,9 @@ accepted here for these classes of scikit-learn and NumPy only:
    nothing else; what is read of it later are the fields.
 2. Functions that estimators were trained with, scores of searches and selections: `_FUNCTIONS`.
    Loading one looks up its name. Neither an import nor a prediction calls it.
-3. The tree inside scikit-learn's estimators, `sklearn.tree._tree.Tree`. Its compiled code follows
+3. Kinds of numbers that a table's columns were selected by: `_KINDS`. Loading one looks up its
+   name.
+4. The tree inside scikit-learn's estimators, `sklearn.tree._tree.Tree`. Its compiled code follows
    the numbers in its arrays without looking at bounds, so a forged file could make it read what is
    not its own. Before one is made, what it is made from is looked at; after that its nodes are, and
    those of histogram boosting, before anything else touches the estimator.
@@ -34,8 +36,10 @@ from strongroom.models.onnx_file import MAXIMUM_FILE_BYTES
 from strongroom.models.rows import shown, shown_list
 
 _TREE: Final = "sklearn.tree._tree.Tree"
+_HISTOGRAM_TREE: Final = "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"
 _HOLDERS: Final = (
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    _HISTOGRAM_TREE,
+    "sklearn.compose._column_transformer.make_column_selector",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     "sklearn.metrics._scorer._PassthroughScorer",
@@ -94,8 +98,10 @@ _FUNCTIONS: Final = (
         )
     ),
 )
+_KINDS: Final = tuple(f"numpy.{name}" for name in ("floating", "integer", "number"))
 _ACCEPTED: Final = {
     **dict.fromkeys(_HOLDERS, "ObjectNode"),
+    **dict.fromkeys(_KINDS, "TypeNode"),
     **dict.fromkeys(_FUNCTIONS, "FunctionNode"),
     "numpy.dtype": "DTypeNode",
     _TREE: "TreeNode",
@@ -232,7 +238,7 @@ def _check_nodes(part: Any) -> None:
     if kind == _TREE:
         left, right, features = part.children_left, part.children_right, part.feature
         is_split, columns = left != -1, part.n_features
-    elif kind == _HOLDERS[0]:
+    elif kind == _HISTOGRAM_TREE:
         nodes = part.nodes
         left, right = nodes["left"].astype(np.int64), nodes["right"].astype(np.int64)
         features = nodes["feature_idx"]

@@ -33,8 +33,9 @@ FORESTS: Final = frozenset(
 )
 BAGGED: Final = frozenset({"BaggingClassifier", "BaggingRegressor"})
 
-FOREST_TIE: Final = 2.0**-16
-"""Probabilities that differ by less are a tie, which a forest's are exactly and often."""
+FOREST_TIE: Final = 2.0**-13
+"""Probabilities that differ by at most this are a tie, which a forest's are exactly and often: the
+error of two scores of 14 bits, the precision that a policy asks for unless told otherwise."""
 
 
 def import_forest(step: str, estimator: Any) -> tuple[Ensemble, OutputSpec]:
@@ -93,7 +94,7 @@ def sklearn_tree(
     """
     feature = np.asarray(grown.feature, dtype=np.intp)
     is_split = np.asarray(grown.children_left) >= 0
-    columns = np.where(is_split, feature if places is None else places[feature], -1)
+    columns = np.where(is_split, feature if places is None else places[np.maximum(feature, 0)], -1)
     nodes = len(columns)
     missing_left = getattr(grown, "missing_go_to_left", None)  # scikit-learn 1.3 and later
     return Tree(

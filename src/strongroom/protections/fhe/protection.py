@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strongroom.compiler.affine import Affine, fold_affine
-from strongroom.compiler.layer_names import LayerName, layer_names
 from strongroom.compiler.grids import arranged
+from strongroom.compiler.layer_names import LayerName, layer_names
 from strongroom.compiler.layering import is_affine, layered
 from strongroom.compiler.linear import ScaledAffine, plan_linear
 from strongroom.compiler.network import NetworkChoice, plan_network
