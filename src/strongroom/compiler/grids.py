@@ -117,13 +117,13 @@ def arranged(graph: Graph, layered: LayeredModel) -> tuple[Graph, LayeredModel]:
     layers = [first]
     # Where the units that a layer takes lie among those that the layer before makes now.
     phases = math.prod(grid.phases(images[0])) * grid.places
-    channel, block = np.divmod(grid.positions(images[0]), phases)
+    channel, block = np.divmod(_positions(layered.layers[0], grid, images[0]), phases)
     taken, width = block * images[0].channels + channel, first.units
     for layer, image in zip(layered.layers[1:], [*images[1:], None], strict=False):
         if image is None:
             made, units = np.arange(layer.units), layer.units
         else:
-            made, units = grid.positions(image), grid.size(image)
+            made, units = _positions(layer, grid, image), grid.size(image)
         layers.append(_moved(layer, made, units, taken, width, convolution=image is not None))
         taken, width = made, units
     layers += layered.layers[len(layers) :]
@@ -154,17 +154,22 @@ def _leading_images(graph: Graph, layered: LayeredModel) -> list[Image]:
         if shape is None or len(shape) not in (2, 3):
             break
         image = Image(shape[0], shape[1] if len(shape) == 3 else 1, shape[-1])
-        if image.units != layer.units or layer.blocks != 1:
+        if image.units != layer.made or layer.numbers is None:
             break
         images.append(image)
     return images
+
+
+def _positions(layer: Layer, grid: Grid, image: Image) -> NDArray[np.intp]:
+    """Where a layer's units lie, shape (units,): those of the image that are there."""
+    return np.asarray(grid.positions(image)[layer.numbers])
 
 
 def _windows(layer: Layer, grid: Grid, image: Image) -> tuple[NDArray[np.intp], Layer] | None:
     """The first convolution as a block for each place and phase, and which feature each input of
     the blocks is, shape (blocks * inputs,)."""
     blocks = math.prod(grid.phases(image)) * grid.places
-    channel, block = np.divmod(grid.positions(image), blocks)
+    channel, block = np.divmod(_positions(layer, grid, image), blocks)
     weights = np.zeros((blocks, image.channels, layer.weights.shape[1]))
     weights[block, channel] = layer.weights
     used = weights.any(axis=1)

@@ -8,7 +8,7 @@ outputs costs as many units as outputs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -154,7 +154,7 @@ def _layers(units: list[Units], scores: Rows, columns: int) -> list[Layer]:
                 "columns before the first activation",
             )
     layers = [
-        layer.layer(kept, inputs)
+        replace(layer.layer(kept, inputs), numbers=kept, made=len(layer))
         for layer, kept, inputs in zip(units, taken[1:], taken[:-1], strict=True)
     ]
     weights = as_dense(chosen_columns(scores.weights, taken[-1]))

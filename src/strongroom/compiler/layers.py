@@ -29,6 +29,9 @@ class Layer:
         functions: the activations that occur.
         choice: which of them a unit has: indices into `functions`, shape as `bias`.
         convolution: whether which weights are zero follows from shapes alone, which are public.
+        numbers: which of the units that the graph makes these are, ascending: a unit that nothing
+            takes is left out. None where that is not known.
+        made: how many units the graph makes; 0 where that is not known.
     """
 
     weights: NDArray[np.float64]
@@ -36,6 +39,8 @@ class Layer:
     functions: tuple[Activation, ...]
     choice: NDArray[np.intp]
     convolution: bool = False
+    numbers: NDArray[np.intp] | None = None
+    made: int = 0
 
     @classmethod
     def uniform(
