@@ -16,15 +16,11 @@ using ring::Polynomial;
 
 namespace {
 
-// Words of a row that are multiplied before the next: of all rotated inputs together they fit into
-// a core's own cache, where every giant step finds them.
-constexpr std::size_t kSlice = 1024;
-
-template <class Factor>
-void require_shape(const LinearTransform<Factor>& plan, const ring::RingPointer& ring,
-                   std::span<const Ciphertext* const> inputs) {
+template <class Factors>
+void require_shape(const LinearTransform<Factors>& plan, std::size_t diagonals,
+                   const ring::RingPointer& ring, std::span<const Ciphertext* const> inputs) {
     if (inputs.empty() || plan.babies.empty() || plan.giants.empty() ||
-        plan.diagonals.size() != inputs.size() * plan.babies.size() * plan.giants.size()) {
+        diagonals != inputs.size() * plan.babies.size() * plan.giants.size()) {
         throw std::invalid_argument("a transform has inputs, and diagonals for all its steps");
     }
     const std::size_t limbs = inputs[0]->c0.limbs();
@@ -120,8 +116,8 @@ class GiantSteps {
 
 // Adds all giant steps, each with its key; chained ones from the last, unturned, with the sum
 // turned in between.
-template <class Factor, class Add>
-void for_each_giant(const LinearTransform<Factor>& plan, GiantSteps& giants, const Add& add) {
+template <class Factors, class Add>
+void for_each_giant(const LinearTransform<Factors>& plan, GiantSteps& giants, const Add& add) {
     if (!plan.chained) {
         for (std::size_t i = 0; i < plan.giants.size(); ++i) add(i, plan.giants[i]);
         return;
@@ -139,91 +135,67 @@ void times_special(const ring::Ring& ring, std::uint64_t* out, const std::uint64
     ring.kernel().combine(out, &x, &factor, 1, 0, ring.degree(), ring.modulus(row));
 }
 
-// The products of one giant step: diagonals that are not zero, and which rotated input each has.
-template <class Factor>
-struct Products {
-    std::vector<const Factor*> diagonals;
-    std::vector<std::size_t> rotated;
-
-    bool empty() const { return diagonals.empty(); }
-    std::size_t size() const { return diagonals.size(); }
-};
-
-template <class Factor>
-std::vector<Products<Factor>> products_of(const LinearTransform<Factor>& plan) {
-    const std::size_t rotated = plan.diagonals.size() / plan.giants.size();
-    std::vector<Products<Factor>> products(plan.giants.size());
-    for (std::size_t i = 0; i < plan.diagonals.size(); ++i) {
-        if (plan.diagonals[i] == nullptr) continue;
-        products[i / rotated].diagonals.push_back(plan.diagonals[i]);
-        products[i / rotated].rotated.push_back(i % rotated);
+// For each giant step which rotated inputs have a diagonal; `present(i)` is of place i.
+template <class Present>
+std::vector<std::vector<std::size_t>> used_inputs(std::size_t giants, std::size_t rotated,
+                                                  const Present& present) {
+    std::vector<std::vector<std::size_t>> used(giants);
+    for (std::size_t i = 0; i < giants * rotated; ++i) {
+        if (present(i)) used[i / rotated].push_back(i % rotated);
     }
-    return products;
+    return used;
 }
 
-// One row of all products with plaintext diagonals. Rotated inputs come in pairs of rows.
-class RowProducts {
-  public:
-    RowProducts(const std::vector<Products<Diagonal>>& steps, std::size_t prime,
-                const std::uint64_t* rotated, std::size_t stride)
-        : rows_(steps.size()) {
-        for (std::size_t i = 0; i < steps.size(); ++i) {
-            for (std::size_t t = 0; t < steps[i].size(); ++t) {
-                const Diagonal& diagonal = *steps[i].diagonals[t];
-                const std::uint64_t* x0 = rotated + 2 * steps[i].rotated[t] * stride;
-                rows_[i].factors.push_back(diagonal.row(prime));
-                rows_[i].x0.push_back(x0);
-                rows_[i].x1.push_back(x0 + stride);
-                rows_[i].log_runs.push_back(diagonal.log_run());
+// One row of the products of all giant steps, slice by slice. Rotated inputs come in pairs of rows,
+// `stride` words apart.
+void multiply_row(const Diagonals& diagonals, const std::vector<std::vector<std::size_t>>& used,
+                  const std::uint64_t* rotated, std::size_t stride, std::size_t prime,
+                  std::vector<ExtendedCiphertext>& results, std::size_t row) {
+    const ring::Ring& ring = *diagonals.ring_pointer();
+    const std::size_t slice = diagonals.slice();
+    std::vector<const std::uint64_t*> factors, x0, x1;
+    for (std::size_t number = 0; number < ring.degree() / slice; ++number) {
+        const std::size_t begin = number * slice;
+        const std::uint64_t* next = diagonals.words(prime, number);
+        for (std::size_t i = 0; i < used.size(); ++i) {
+            if (used[i].empty()) continue;
+            factors.clear(), x0.clear(), x1.clear();
+            for (const std::size_t input : used[i]) {
+                factors.push_back(next);
+                next += diagonals.kept();
+                x0.push_back(rotated + 2 * input * stride + begin);
+                x1.push_back(x0.back() + stride);
             }
+            ring.kernel().multiply_diagonals(
+                results[i].c0.row(row) + begin, results[i].c1.row(row) + begin,
+                {factors, x0, x1, diagonals.log_run()}, slice, ring.modulus(prime));
         }
     }
-
-    void multiply(const ring::Kernel& kernel, std::vector<ExtendedCiphertext>& results,
-                  std::size_t row, std::size_t n, const ring::Modulus& m) const {
-        for (std::size_t begin = 0; begin < n; begin += kSlice) {
-            const std::size_t end = std::min(n, begin + kSlice);
-            for (std::size_t i = 0; i < rows_.size(); ++i) {
-                const Rows& rows = rows_[i];
-                if (rows.factors.empty()) continue;
-                kernel.multiply_diagonals(results[i].c0.row(row), results[i].c1.row(row),
-                                          {rows.factors, rows.x0, rows.x1, rows.log_runs}, begin,
-                                          end, m);
-            }
-        }
-    }
-
-  private:
-    struct Rows {
-        std::vector<const std::uint64_t*> factors, x0, x1;
-        std::vector<unsigned> log_runs;
-    };
-    std::vector<Rows> rows_;
-};
+}
 
 }  // namespace
 
 Ciphertext transform(const Parameters& parameters, std::span<const Ciphertext* const> inputs,
-                     const LinearTransform<Diagonal>& plan, std::size_t drop) {
+                     const PlainTransform& plan, std::size_t drop) {
     const ring::RingPointer& ring = parameters.ring();
     const ring::Kernel& kernel = ring->kernel();
     const std::size_t n = ring->degree();
-    require_shape(plan, ring, inputs);
+    const Diagonals& diagonals = plan.diagonals;
+    require_shape(plan, diagonals.present().size(), ring, inputs);
     const std::size_t limbs = inputs[0]->c0.limbs();
-    for (const Diagonal* diagonal : plan.diagonals) {
-        if (diagonal == nullptr) continue;
-        if (diagonal->ring_pointer() != ring || diagonal->limbs() < limbs) {
-            throw std::invalid_argument("a diagonal of another ring or level");
-        }
+    if (diagonals.ring_pointer() != ring || diagonals.limbs() < limbs || !diagonals.complete()) {
+        throw std::invalid_argument("diagonals of another ring or level, or not all of them");
     }
     const InValues values(inputs);
     std::list<Decomposition> decompositions;
     for (std::size_t s = 0; s < inputs.size(); ++s) {
         decompositions.emplace_back(parameters, values[s].c1);
     }
-    const std::vector<Products<Diagonal>> products = products_of(plan);
+    const auto used =
+        used_inputs(plan.giants.size(), inputs.size() * plan.babies.size(),
+                    [&](std::size_t i) { return static_cast<bool>(diagonals.present()[i]); });
     std::vector<ExtendedCiphertext> steps;
-    for (const Products<Diagonal>& its : products) {
+    for (const auto& its : used) {
         steps.push_back(its.empty() ? ExtendedCiphertext{}
                                     : ExtendedCiphertext::unset(parameters, limbs));
     }
@@ -258,23 +230,22 @@ Ciphertext transform(const Parameters& parameters, std::span<const Ciphertext* c
                 kernel.permute(u1, a.data(), *key->automorphism());
             }
         }
-        RowProducts(products, prime, rotated.data(), stride)
-            .multiply(kernel, steps, row, n, ring->modulus(prime));
+        multiply_row(diagonals, used, rotated.data(), stride, prime, steps, row);
     });
     GiantSteps giants(parameters, limbs);
     for_each_giant(plan, giants, [&](std::size_t i, const SwitchingKey* key) {
-        if (!products[i].empty()) giants.add(steps[i], key);
+        if (!used[i].empty()) giants.add(steps[i], key);
     });
     return giants.finished(drop);
 }
 
 Ciphertext transform(const Parameters& parameters, std::span<const Ciphertext* const> inputs,
-                     const LinearTransform<Ciphertext>& plan, const SwitchingKey& relinearisation,
+                     const EncryptedTransform& plan, const SwitchingKey& relinearisation,
                      std::size_t drop) {
     const ring::RingPointer& ring = parameters.ring();
     const ring::Kernel& kernel = ring->kernel();
     const std::size_t n = ring->degree();
-    require_shape(plan, ring, inputs);
+    require_shape(plan, plan.diagonals.size(), ring, inputs);
     const std::size_t limbs = inputs[0]->c0.limbs();
     require_key(relinearisation, ring, limbs);
     if (relinearisation.element() != kRelinearisation) {
@@ -303,10 +274,11 @@ Ciphertext transform(const Parameters& parameters, std::span<const Ciphertext* c
     struct Step {
         Polynomial d0, d1, d2;
     };
-    const std::vector<Products<Ciphertext>> products = products_of(plan);
+    const auto used = used_inputs(plan.giants.size(), rotated.size(),
+                                  [&](std::size_t i) { return plan.diagonals[i] != nullptr; });
     std::vector<Step> steps(plan.giants.size());
     for (std::size_t i = 0; i < steps.size(); ++i) {
-        if (products[i].empty()) continue;
+        if (used[i].empty()) continue;
         for (Polynomial* d : {&steps[i].d0, &steps[i].d1, &steps[i].d2}) {
             *d = Polynomial::unset(ring, limbs, Form::kValues);
         }
@@ -314,17 +286,17 @@ Ciphertext transform(const Parameters& parameters, std::span<const Ciphertext* c
     ring::parallel_for(limbs, [&](std::size_t row) {
         const ring::Modulus& m = ring->modulus(row);
         for (std::size_t i = 0; i < plan.giants.size(); ++i) {
-            if (products[i].empty()) continue;
+            if (used[i].empty()) continue;
             // d1 has two products for each of the others' one: e0 u1, then e1 u0.
             std::vector<const std::uint64_t*> e, u;
-            const std::size_t count = products[i].size();
-            for (std::size_t t = 0; t < count; ++t) {
-                e.push_back(products[i].diagonals[t]->c0.row(row));
-                u.push_back(rotated[products[i].rotated[t]]->c1.row(row));
+            const std::size_t count = used[i].size();
+            for (const std::size_t input : used[i]) {
+                e.push_back(plan.diagonals[i * rotated.size() + input]->c0.row(row));
+                u.push_back(rotated[input]->c1.row(row));
             }
-            for (std::size_t t = 0; t < count; ++t) {
-                e.push_back(products[i].diagonals[t]->c1.row(row));
-                u.push_back(rotated[products[i].rotated[t]]->c0.row(row));
+            for (const std::size_t input : used[i]) {
+                e.push_back(plan.diagonals[i * rotated.size() + input]->c1.row(row));
+                u.push_back(rotated[input]->c0.row(row));
             }
             kernel.sum_products(steps[i].d1.row(row), e.data(), u.data(), 2 * count, n, m);
             kernel.sum_products(steps[i].d0.row(row), e.data(), u.data() + count, count, n, m);
@@ -333,7 +305,7 @@ Ciphertext transform(const Parameters& parameters, std::span<const Ciphertext* c
     });
     GiantSteps giants(parameters, limbs);
     for_each_giant(plan, giants, [&](std::size_t i, const SwitchingKey* key) {
-        if (products[i].empty()) return;
+        if (used[i].empty()) return;
         const Step step = std::move(steps[i]);
         Decomposition decomposition(parameters, step.d2);
         ExtendedCiphertext result = ExtendedCiphertext::unset(parameters, limbs);

@@ -153,20 +153,21 @@ void bind_evaluation(nb::module_& m) {
             });
         },
         "parameters"_a, "ciphertext"_a, "keys"_a, "threads"_a);
-    nb::class_<ckks::Diagonal>(m, "Diagonal")
-        .def(nb::init<const ckks::Plaintext&>(), "plaintext"_a)
-        .def_prop_ro("log_run", &ckks::Diagonal::log_run)
-        .def_prop_ro("bytes", &ckks::Diagonal::bytes);
+    nb::class_<ckks::Diagonals>(m, "Diagonals")
+        .def(nb::init<const ckks::Parameters&, std::size_t, std::vector<bool>, unsigned>(),
+             "parameters"_a, "limbs"_a, "present"_a, "log_run"_a)
+        .def("set", &ckks::Diagonals::set, "place"_a, "plaintext"_a)
+        .def_prop_ro("log_run", &ckks::Diagonals::log_run)
+        .def_prop_ro("bytes", &ckks::Diagonals::bytes);
     m.def(
         "transform_plain",
         [](const ckks::Parameters& parameters, const Ciphertexts& inputs, const Keys& babies,
-           const Keys& giants, const std::vector<const ckks::Diagonal*>& diagonals, bool chained,
-           std::size_t drop, std::size_t threads) {
+           const Keys& giants, const ckks::Diagonals& diagonals, bool chained, std::size_t drop,
+           std::size_t threads) {
             return on_threads(threads, [&] {
-                return ckks::transform(
-                    parameters, all_of(inputs),
-                    ckks::LinearTransform<ckks::Diagonal>{babies, giants, diagonals, chained},
-                    drop);
+                return ckks::transform(parameters, all_of(inputs),
+                                       ckks::PlainTransform{babies, giants, diagonals, chained},
+                                       drop);
             });
         },
         "parameters"_a, "inputs"_a, "babies"_a, "giants"_a, "diagonals"_a, "chained"_a, "drop"_a,
@@ -177,10 +178,9 @@ void bind_evaluation(nb::module_& m) {
            const Keys& giants, const Ciphertexts& diagonals, bool chained,
            const ckks::SwitchingKey& relinearisation, std::size_t drop, std::size_t threads) {
             return on_threads(threads, [&] {
-                return ckks::transform(
-                    parameters, all_of(inputs),
-                    ckks::LinearTransform<ckks::Ciphertext>{babies, giants, diagonals, chained},
-                    relinearisation, drop);
+                return ckks::transform(parameters, all_of(inputs),
+                                       ckks::EncryptedTransform{babies, giants, diagonals, chained},
+                                       relinearisation, drop);
             });
         },
         "parameters"_a, "inputs"_a, "babies"_a, "giants"_a, "diagonals"_a, "chained"_a,

@@ -27,12 +27,14 @@ struct KeyProducts {
 };
 
 // What `multiply_diagonals` computes from: as many factors as pairs of vectors, at least one. Word
-// i of a product has the factor's word at i >> log_run, its own of `log_runs`; eight words may be
-// read from there on.
+// i of a product has the factor's word at i >> log_run; kReadBeyond words may be read from there
+// on.
 struct DiagonalProducts {
     std::span<const std::uint64_t* const> factors, x0, x1;
-    std::span<const unsigned> log_runs;
+    unsigned log_run = 0;
 };
+
+inline constexpr std::size_t kReadBeyond = 8;
 
 // Vectors are of `n` words, a multiple of 8, in any alignment. Values are fully reduced (below q)
 // on entry and on return, and outputs may be inputs, unless a line says otherwise.
@@ -59,11 +61,9 @@ struct Kernel {
     void (*sum_products)(std::uint64_t* out, const std::uint64_t* const* a,
                          const std::uint64_t* const* b, std::size_t count, std::size_t n,
                          const Modulus& m);
-    // out_0 = sum of factors[t] x0[t] over words `begin` to `end`, multiples of 8, of the vectors,
-    // and out_1 likewise with x1.
+    // out_0 = sum of factors[t] x0[t], and out_1 likewise with x1.
     void (*multiply_diagonals)(std::uint64_t* out_0, std::uint64_t* out_1,
-                               const DiagonalProducts& products, std::size_t begin, std::size_t end,
-                               const Modulus& m);
+                               const DiagonalProducts& products, std::size_t n, const Modulus& m);
     // out_b = sum of digits[t] b[t] + factor plus_b, and out_a likewise; out is none of the inputs.
     void (*multiply_key)(std::uint64_t* out_b, std::uint64_t* out_a, const KeyProducts& products,
                          std::size_t n, const Modulus& m);

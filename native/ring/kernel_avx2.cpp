@@ -135,7 +135,7 @@ void sum_products(std::uint64_t* out, const std::uint64_t* const* a, const std::
 
 // Four factors from word i on.
 inline Vector factors_at(const DiagonalProducts& products, std::size_t t, std::size_t i) {
-    const unsigned log_run = products.log_runs[t];
+    const unsigned log_run = products.log_run;
     const std::uint64_t* word = products.factors[t] + (i >> log_run);
     if (log_run == 0) return to_double(load_words(word));
     if (log_run == 1) return _mm256_permute4x64_pd(to_double(load_words(word)), 0b01'01'00'00);
@@ -144,13 +144,12 @@ inline Vector factors_at(const DiagonalProducts& products, std::size_t t, std::s
 
 // Both sums at once: factors come from memory, and are read once for the two.
 void multiply_diagonals(std::uint64_t* out_0, std::uint64_t* out_1,
-                        const DiagonalProducts& products, std::size_t begin, std::size_t end,
-                        const Modulus& m) {
+                        const DiagonalProducts& products, std::size_t n, const Modulus& m) {
     const PrimeField field(m);
     const SumOfProducts none(m);
     const std::size_t run = std::size_t{1} << (52 - m.bits);
     const std::size_t count = products.factors.size();
-    for (std::size_t i = begin; i < end; i += 4) {
+    for (std::size_t i = 0; i < n; i += 4) {
         Vector first = _mm256_setzero_pd();
         Vector second = first;
         for (std::size_t t = 0; t < count;) {

@@ -122,38 +122,39 @@ void sum_products(std::uint64_t* out, const std::uint64_t* const* a, const std::
     }
 }
 
-// Eight factors from word i on.
-inline Vector factors_at(const DiagonalProducts& products, std::size_t t, std::size_t i) {
-    const unsigned log_run = products.log_runs[t];
-    const std::uint64_t* word = products.factors[t] + (i >> log_run);
-    if (log_run == 0) return load(word);
-    if (log_run >= 3) return broadcast(*word);
-    const Vector places = log_run == 1 ? _mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3)
+// Eight factors from word i on; kLogRun 3 stands for all longer runs.
+template <unsigned kLogRun>
+inline Vector factors_at(const std::uint64_t* factors, std::size_t i, unsigned log_run) {
+    const std::uint64_t* word = factors + (i >> log_run);
+    if constexpr (kLogRun == 0) return load(word);
+    if constexpr (kLogRun >= 3) return broadcast(*word);
+    const Vector places = kLogRun == 1 ? _mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3)
                                        : _mm512_setr_epi64(0, 0, 0, 0, 1, 1, 1, 1);
     return _mm512_permutexvar_epi64(places, load(word));
 }
 
 // Both sums at once: factors come from memory, and are read once for the two.
-void multiply_diagonals(std::uint64_t* out_0, std::uint64_t* out_1,
-                        const DiagonalProducts& products, std::size_t begin, std::size_t end,
-                        const Modulus& m) {
+template <unsigned kLogRun>
+void multiply_runs(std::uint64_t* out_0, std::uint64_t* out_1, const DiagonalProducts& products,
+                   std::size_t n, const Modulus& m) {
     const Constants c(m);
     const Montgomery reduced(m);
     const Vector two_52 = broadcast(m.two_52);
     const Vector two_52_shoup = broadcast(m.two_52_shoup >> 12);
     const std::size_t run = m.products_before_reduction();
     const std::size_t count = products.factors.size();
+    const unsigned log_run = products.log_run;
     const auto joined = [&](Vector sum, Vector low, Vector high) {
         const Vector part = multiply_lazy(reduced(low, high), two_52, two_52_shoup, c);
         return reduce_once(_mm512_add_epi64(sum, reduce_once(part, c.q)), c.q);
     };
-    for (std::size_t i = begin; i < end; i += 8) {
+    for (std::size_t i = 0; i < n; i += 8) {
         Vector sum_0 = c.zero;
         Vector sum_1 = c.zero;
         for (std::size_t t = 0; t < count;) {
             Vector low_0 = c.zero, high_0 = c.zero, low_1 = c.zero, high_1 = c.zero;
             for (const std::size_t stop = count - t < run ? count : t + run; t < stop; ++t) {
-                const Vector factor = factors_at(products, t, i);
+                const Vector factor = factors_at<kLogRun>(products.factors[t], i, log_run);
                 const Vector x0 = load(products.x0[t] + i);
                 const Vector x1 = load(products.x1[t] + i);
                 low_0 = _mm512_madd52lo_epu64(low_0, factor, x0);
@@ -166,6 +167,20 @@ void multiply_diagonals(std::uint64_t* out_0, std::uint64_t* out_1,
         }
         store(out_0 + i, sum_0);
         store(out_1 + i, sum_1);
+    }
+}
+
+void multiply_diagonals(std::uint64_t* out_0, std::uint64_t* out_1,
+                        const DiagonalProducts& products, std::size_t n, const Modulus& m) {
+    switch (products.log_run) {
+        case 0:
+            return multiply_runs<0>(out_0, out_1, products, n, m);
+        case 1:
+            return multiply_runs<1>(out_0, out_1, products, n, m);
+        case 2:
+            return multiply_runs<2>(out_0, out_1, products, n, m);
+        default:
+            return multiply_runs<3>(out_0, out_1, products, n, m);
     }
 }
 

@@ -202,7 +202,7 @@ void multiply_one(std::uint64_t* out, const DiagonalProducts& products,
     for (std::size_t t = 0; t < count;) {
         uint128 sum[kLine] = {};
         for (const std::size_t stop = count - t < run ? count : t + run; t < stop; ++t) {
-            const unsigned log_run = products.log_runs[t];
+            const unsigned log_run = products.log_run;
             const std::uint64_t* factors = products.factors[t];
             for (std::size_t k = 0; k < kLine; ++k) {
                 sum[k] += static_cast<uint128>(factors[(i + k) >> log_run]) * x[t][i + k];
@@ -218,9 +218,8 @@ void multiply_one(std::uint64_t* out, const DiagonalProducts& products,
 }
 
 void multiply_diagonals(std::uint64_t* out_0, std::uint64_t* out_1,
-                        const DiagonalProducts& products, std::size_t begin, std::size_t end,
-                        const Modulus& m) {
-    for (std::size_t i = begin; i < end; i += kLine) {
+                        const DiagonalProducts& products, std::size_t n, const Modulus& m) {
+    for (std::size_t i = 0; i < n; i += kLine) {
         multiply_one(out_0, products, products.x0, i, m);
         multiply_one(out_1, products, products.x1, i, m);
     }

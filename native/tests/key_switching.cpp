@@ -77,10 +77,11 @@ void evaluation(std::string_view kernel, std::size_t n, std::size_t threads) {
                                              ring::Extent::kWithSpecial);
     const std::array<const ckks::SwitchingKey*, 2> babies = {nullptr, &turn_key};
     const std::array<const ckks::SwitchingKey*, 1> giants = {nullptr};
-    const ckks::Diagonal kept(diagonal);
-    const std::array diagonals = {&kept, &kept};
-    const auto map = ckks::transform(
-        parameters, one, ckks::LinearTransform<ckks::Diagonal>{babies, giants, diagonals}, 1);
+    ckks::Diagonals diagonals(parameters, 3, {true, true}, 0);
+    diagonals.set(0, diagonal);
+    diagonals.set(1, diagonal);
+    const auto map =
+        ckks::transform(parameters, one, ckks::PlainTransform{babies, giants, diagonals}, 1);
     CHECK(distance(opened(map, kScale * kScale / prime(2)), mapped) < kClose);
     const auto hidden =
         ckks::encrypt_symmetric(
@@ -88,8 +89,7 @@ void evaluation(std::string_view kernel, std::size_t n, std::size_t threads) {
             .ciphertext;
     const std::array encrypted = {&hidden, &hidden};
     const auto hidden_map = ckks::transform(
-        parameters, one, ckks::LinearTransform<ckks::Ciphertext>{babies, giants, encrypted},
-        product_key, 1);
+        parameters, one, ckks::EncryptedTransform{babies, giants, encrypted}, product_key, 1);
     CHECK(distance(opened(hidden_map, kScale * kScale / prime(2)), mapped) < kClose);
 
     THROWS(ckks::SwitchingKey::generate(parameters, secret, 4, 3), std::invalid_argument);

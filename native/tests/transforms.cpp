@@ -1,6 +1,5 @@
 // Transforms and pointwise loops of every kernel against 128-bit arithmetic and each other.
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <stdexcept>
 
@@ -168,44 +167,39 @@ void sums_of_products(const ring::Kernel& kernel, std::uint64_t q) {
     }
 }
 
-// Factors whole and in runs, mixed; a sum in two parts is the sum.
+// Factors whole and in runs.
 void products_with_diagonals(const ring::Kernel& kernel, std::uint64_t q) {
     Generator generator(q);
     const ring::Modulus m(q);
     const std::size_t n = 64;
-    for (const std::size_t count : {1, 2, 5, 40, 300}) {
-        std::vector<Words> kept, whole, left, right;
-        std::vector<unsigned> log_runs;
-        while (kept.size() < count) {
-            for (const Words& edge : extremes(generator, n, q)) {
-                if (kept.size() == count) break;
-                const unsigned log_run = std::array{0u, 1u, 2u, 3u, 4u, 6u}[kept.size() % 6];
-                Words factors(n);
-                for (std::size_t i = 0; i < n; ++i) factors[i] = edge[i >> log_run];
-                whole.push_back(factors);
-                // Kernels may read on for eight words.
-                kept.push_back(Words(edge.begin(), edge.begin() + (n >> log_run)));
-                kept.back().resize((n >> log_run) + 8);
-                log_runs.push_back(log_run);
-                left.push_back(count % 2 == 0 ? edge : random_words(generator, n, q));
-                right.push_back(Words(n, q - 1));
+    for (const unsigned log_run : {0u, 1u, 2u, 3u, 4u, 6u, 9u}) {
+        for (const std::size_t count : {1, 2, 5, 40, 300}) {
+            std::vector<Words> kept, whole, left, right;
+            while (kept.size() < count) {
+                for (const Words& edge : extremes(generator, n, q)) {
+                    if (kept.size() == count) break;
+                    Words factors(n);
+                    for (std::size_t i = 0; i < n; ++i) factors[i] = edge[i >> log_run];
+                    whole.push_back(factors);
+                    kept.push_back(edge);
+                    kept.back().resize((n >> log_run) + ring::kReadBeyond);
+                    left.push_back(count % 2 == 0 ? edge : random_words(generator, n, q));
+                    right.push_back(Words(n, q - 1));
+                }
             }
-        }
-        const Pointers a = shifted(left);
-        const Pointers b = shifted(right);
-        Pointers factors, spread;
-        for (std::size_t t = 0; t < count; ++t) {
-            factors.push_back(kept[t].data());
-            spread.push_back(whole[t].data());
-        }
-        Words out_0(n), out_1(n);
-        for (const std::size_t begin : {0, 24}) {
-            kernel.multiply_diagonals(out_0.data(), out_1.data(), {factors, a, b, log_runs}, begin,
-                                      begin == 0 ? 24 : n, m);
-        }
-        for (std::size_t i = 0; i < n; ++i) {
-            CHECK(out_0[i] == sum_at(i, spread, a, q));
-            CHECK(out_1[i] == sum_at(i, spread, b, q));
+            const Pointers a = shifted(left);
+            const Pointers b = shifted(right);
+            Pointers factors, spread;
+            for (std::size_t t = 0; t < count; ++t) {
+                factors.push_back(kept[t].data());
+                spread.push_back(whole[t].data());
+            }
+            Words out_0(n), out_1(n);
+            kernel.multiply_diagonals(out_0.data(), out_1.data(), {factors, a, b, log_run}, n, m);
+            for (std::size_t i = 0; i < n; ++i) {
+                CHECK(out_0[i] == sum_at(i, spread, a, q));
+                CHECK(out_1[i] == sum_at(i, spread, b, q));
+            }
         }
     }
 }

@@ -208,8 +208,11 @@ def apply_automorphisms(
 ) -> list[Ciphertext]: ...
 
 @final
-class Diagonal:
-    def __init__(self, plaintext: Plaintext) -> None: ...
+class Diagonals:
+    def __init__(
+        self, parameters: Parameters, limbs: int, present: list[bool], log_run: int
+    ) -> None: ...
+    def set(self, place: int, plaintext: Plaintext) -> None: ...
     @property
     def log_run(self) -> int: ...
     @property
@@ -220,7 +223,7 @@ def transform_plain(
     inputs: list[Ciphertext],
     babies: list[SwitchingKey | None],
     giants: list[SwitchingKey | None],
-    diagonals: list[Diagonal | None],
+    diagonals: Diagonals,
     chained: bool,
     drop: int,
     threads: int,

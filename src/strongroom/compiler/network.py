@@ -213,6 +213,13 @@ def _largest(scores: Array) -> float:
     return float(np.abs(scores).max(initial=0.0))
 
 
+def _kernels(graph: Graph) -> int | None:
+    """How many numbers a graph with convolutions has."""
+    if not any(node.operator == "Conv" for node in graph.nodes):
+        return None
+    return sum(np.size(constant) for constant in graph.constants.values())
+
+
 def _stays_masked(parameters: Parameters, layout: NetworkLayout, exposed: int) -> bool:
     """Whether re-randomising survives a public key that its owner crafted.
 
@@ -449,6 +456,7 @@ class _Search:
                 graph.input.column_labels(),
                 self.policy,
                 results=packing.sums.groups,
+                kernels=_kernels(graph),
             ),
             costs=network_costs(
                 parameters,

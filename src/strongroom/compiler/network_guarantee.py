@@ -20,6 +20,7 @@ def network_guarantee(
     policy: Policy,
     *,
     results: int,
+    kernels: int | None = None,
 ) -> Guarantee:
     """Who sees what when a network is served by slots.
 
@@ -30,6 +31,8 @@ def network_guarantee(
         names: how messages name the table's columns.
         policy: that the model is protected under.
         results: response ciphertexts that one ciphertext of rows gives.
+        kernels: how many numbers a model with convolutions has, whose maps say each of them many
+            times over; None for a model without.
     """
     assumptions = [
         "Ring learning with errors is hard at the stated ring degree and modulus, also when "
@@ -59,6 +62,10 @@ def network_guarantee(
         structure_visible=(
             f"that the model has {steps} hidden step{'s' * (steps > 1)}, with numbers of inputs, "
             "units and blocks, and the degrees of their polynomials",
+            *(
+                ("kernels' sizes, strides and channels of its convolutions",)
+                * (kernels is not None)
+            ),
             *features.sentences(names),
             *(("that features beyond their ranges count as the range's end",) * layout.clipped),
             "column names, and ranges of the sample's features to about a quarter",
@@ -71,16 +78,18 @@ def network_guarantee(
         # Evaluation keys live modulo all primes.
         log_modulus=parameters.log_modulus,
         results=results,
-        queries_to_extract=_queries_to_extract(layout, features),
+        queries_to_extract=_queries_to_extract(layout, features, kernels),
     )
 
 
-def _queries_to_extract(layout: NetworkLayout, features: Features) -> int:
+def _queries_to_extract(layout: NetworkLayout, features: Features, kernels: int | None) -> int:
     """Honest answers below which a model can't be known: its numbers by those of an answer. Of a
     tree ensemble, whose maps are mostly zeros, one for each unit."""
     units = sum(step.blocks * step.units for step in layout.steps)
     if any(isinstance(block, Grid) for block in features.blocks):
         return units + layout.outputs
+    if kernels is not None:
+        return -(-kernels // layout.outputs)
     last = layout.steps[-1]
     numbers = sum(step.blocks * step.units * (step.inputs + 1) for step in layout.steps)
     numbers += layout.outputs * (last.blocks * last.units + 1)

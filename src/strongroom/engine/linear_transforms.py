@@ -17,7 +17,7 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,27 +129,23 @@ class StepPlan:
         return (0, *self.giants[1:2] * (len(self.giants) - 1)) if self.chained else self.giants
 
 
-Diagonal = TypeVar("Diagonal", _native.Diagonal, _native.Ciphertext)
-
-
-@dataclass(frozen=True, slots=True)
-class _Encoded(Generic[Diagonal]):
-    """Diagonals in the order of the plan, baby steps first; None where they are zero."""
-
-    parameters: Parameters
-    limbs: int
-    scale: Fraction
-    plan: StepPlan
-    diagonals: tuple[Diagonal | None, ...] = field(repr=False)
-
-
-class LinearTransform(_Encoded[_native.Diagonal]):
+@dataclass(frozen=True, slots=True, eq=False)
+class LinearTransform:
     """A linear map with plaintext diagonals, for ciphertexts of up to `limbs` primes.
 
     Attributes:
         scale: of the diagonals; the result has the input's times this.
         plan: the rotations.
+        present: which of the plan's rotations have a diagonal; the others are zero.
+        native: the diagonals.
     """
+
+    parameters: Parameters
+    limbs: int
+    scale: Fraction
+    plan: StepPlan
+    present: tuple[bool, ...]
+    native: _native.Diagonals = field(repr=False)
 
     @classmethod
     def from_diagonals(
@@ -169,19 +165,20 @@ class LinearTransform(_Encoded[_native.Diagonal]):
             plan: the rotations; the cheapest by default.
         """
         limbs = limbs or parameters.limbs
-        turned = _turned(parameters, {k: d for k, d in diagonals.items() if np.any(d)})
+        there = {k: d for k, d in diagonals.items() if np.any(d)}
+        turned = _turned(parameters, there or dict(itertools.islice(diagonals.items(), 1)))
         plan = plan or StepPlan.choose(frozenset(turned))
-        encoded = [
-            None
-            if values is None
-            else _native.Diagonal(
-                encode_slots(
+        ordered = _in_order(plan, turned)
+        present = tuple(values is not None for values in ordered)
+        log_repeats = min(map(_log_repeats, turned.values()))
+        native = _native.Diagonals(parameters.native, limbs, list(present), log_repeats)
+        for place, values in enumerate(ordered):
+            if values is not None:
+                plaintext = encode_slots(
                     parameters, values, scale, limbs, transformed=True, extended=True
-                ).native
-            )
-            for values in _in_order(plan, turned)
-        ]
-        return cls(parameters, limbs, scale, plan, tuple(encoded))
+                )
+                native.set(place, plaintext.native)
+        return cls(parameters, limbs, scale, plan, present, native)
 
     @property
     def elements(self) -> frozenset[int]:
@@ -189,13 +186,21 @@ class LinearTransform(_Encoded[_native.Diagonal]):
         return rotation_elements(self.parameters, self.plan.steps)
 
 
-class EncryptedLinearTransform(_Encoded[_native.Ciphertext]):
+@dataclass(frozen=True, slots=True, eq=False)
+class EncryptedLinearTransform:
     """A linear map with encrypted diagonals, for ciphertexts of exactly `limbs` primes or fewer.
 
     Attributes:
         scale: of the diagonals; the result has the input's times this.
         plan: the rotations.
+        diagonals: in the order of the plan; None where it has a rotation that none needs.
     """
+
+    parameters: Parameters
+    limbs: int
+    scale: Fraction
+    plan: StepPlan
+    diagonals: tuple[_native.Ciphertext | None, ...] = field(repr=False)
 
     @classmethod
     def from_diagonals(
@@ -273,7 +278,7 @@ def apply_transform(
             [its_input.native for its_input in inputs],
             babies,
             giants,
-            list(transform.diagonals),
+            transform.native,
             transform.plan.chained,
             drop,
             evaluator.threads,
@@ -309,6 +314,14 @@ def _turned(parameters: Parameters, diagonals: Mapping[int, Vector]) -> dict[int
             raise ValueError(f"two diagonals for rotation by {steps % slots}")
         turned[steps % slots] = values
     return turned
+
+
+def _log_repeats(values: Vector) -> int:
+    """log2 of how many times over values repeat, as a power of two."""
+    count, period = 0, len(values)
+    while period > 1 and np.array_equal(values[: period // 2], values[period // 2 : period]):
+        count, period = count + 1, period // 2
+    return count
 
 
 def _in_order(plan: StepPlan, diagonals: Mapping[int, Vector]) -> list[Vector | None]:

@@ -108,12 +108,9 @@ class Counting:
 
     def transform(self, a: Ciphertext, transform: LinearTransform) -> Work:
         plan = transform.plan
-        held = {
-            sum(rotation): diagonal
-            for rotation, diagonal in zip(plan.rotations, transform.diagonals, strict=True)
-            if diagonal is not None
-        }
-        share = 1.0 / 2 ** max(diagonal.log_run for diagonal in held.values())
+        rotations = zip(plan.rotations, transform.present, strict=True)
+        held = {sum(rotation) for rotation, present in rotations if present}
+        share = 1.0 / 2**transform.native.log_run
         total = work.transform(self.parameters, a.limbs, plan, frozenset(held), kept_share=share)
         # Middle steps are rotations that count themselves.
         turned = work.rotate(self.parameters, a.limbs) * (1 - len(plan.middles))
