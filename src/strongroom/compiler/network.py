@@ -213,10 +213,10 @@ def _largest(scores: Array) -> float:
     return float(np.abs(scores).max(initial=0.0))
 
 
-def _kernels(graph: Graph) -> int | None:
-    """How many numbers a graph with convolutions has."""
+def _kernels(graph: Graph) -> int:
+    """How many numbers a graph with convolutions has; 0 for others."""
     if not any(node.operator == "Conv" for node in graph.nodes):
-        return None
+        return 0
     return sum(np.size(constant) for constant in graph.constants.values())
 
 
@@ -437,6 +437,7 @@ class _Search:
             flooding_log_sigma=floods.flooding_log_sigma,
             decryption_log_sigma=floods.decryption_log_sigma,
             log_output_step=log_step,
+            kernels=_kernels(graph),
         )
         exposed = packing.vectors * packing.sums.together
         # Where askers are trusted with the weights there is nothing to mask.
@@ -456,7 +457,6 @@ class _Search:
                 graph.input.column_labels(),
                 self.policy,
                 results=packing.sums.groups,
-                kernels=_kernels(graph),
             ),
             costs=network_costs(
                 parameters,

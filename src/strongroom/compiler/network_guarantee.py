@@ -20,7 +20,6 @@ def network_guarantee(
     policy: Policy,
     *,
     results: int,
-    kernels: int | None = None,
 ) -> Guarantee:
     """Who sees what when a network is served by slots.
 
@@ -31,8 +30,6 @@ def network_guarantee(
         names: how messages name the table's columns.
         policy: that the model is protected under.
         results: response ciphertexts that one ciphertext of rows gives.
-        kernels: how many numbers a model with convolutions has, whose maps say each of them many
-            times over; None for a model without.
     """
     assumptions = [
         "Ring learning with errors is hard at the stated ring degree and modulus, also when "
@@ -78,18 +75,18 @@ def network_guarantee(
         # Evaluation keys live modulo all primes.
         log_modulus=parameters.log_modulus,
         results=results,
-        queries_to_extract=_queries_to_extract(layout, features, kernels),
+        queries_to_extract=_queries_to_extract(layout, features),
     )
 
 
-def _queries_to_extract(layout: NetworkLayout, features: Features, kernels: int | None) -> int:
+def _queries_to_extract(layout: NetworkLayout, features: Features) -> int:
     """Honest answers below which a model can't be known: its numbers by those of an answer. Of a
     tree ensemble, whose maps are mostly zeros, one for each unit."""
     units = sum(step.blocks * step.units for step in layout.steps)
     if any(isinstance(block, Grid) for block in features.blocks):
         return units + layout.outputs
-    if kernels is not None:
-        return -(-kernels // layout.outputs)
+    if layout.kernels > 0:
+        return -(-layout.kernels // layout.outputs)
     last = layout.steps[-1]
     numbers = sum(step.blocks * step.units * (step.inputs + 1) for step in layout.steps)
     numbers += layout.outputs * (last.blocks * last.units + 1)

@@ -132,6 +132,8 @@ class NetworkLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
         flooding_log_sigma: base-2 logarithm of the server's flooding, at `sum_limbs`.
         decryption_log_sigma: the same of the client's, at `response_limbs`.
         log_output_step: decrypted scores are rounded to multiples of 2^this.
+        kernels: how many numbers a model with convolutions has, whose maps say each of them many
+            times over; 0 for a model without.
     """
 
     features: Count
@@ -155,6 +157,7 @@ class NetworkLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
     flooding_log_sigma: float
     decryption_log_sigma: float
     log_output_step: int
+    kernels: Annotated[int, msgspec.Meta(ge=0, le=2**40)] = 0
 
 
 class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
