@@ -59,10 +59,7 @@ def network_guarantee(
         structure_visible=(
             f"that the model has {steps} hidden step{'s' * (steps > 1)}, with numbers of inputs, "
             "units and blocks, and the degrees of their polynomials",
-            *(
-                ("kernels' sizes, strides and channels of its convolutions",)
-                * (kernels is not None)
-            ),
+            *(("kernels' sizes, strides and channels of its convolutions",) * (layout.kernels > 0)),
             *features.sentences(names),
             *(("that features beyond their ranges count as the range's end",) * layout.clipped),
             "column names, and ranges of the sample's features to about a quarter",
