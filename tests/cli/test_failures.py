@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-import strongroom
 from strongroom.cli import app
 from strongroom.errors import InputRangeWarning, ModelError
 
@@ -30,7 +29,7 @@ def planning_raises(
         def fail(*_: object, **__: object) -> None:
             raise failure
 
-        monkeypatch.setattr(strongroom, "plans", fail)
+        monkeypatch.setattr("strongroom.cli.plan.candidates", fail)
         return ["plan", "model.onnx", "--sample", str(rows)]
 
     return install
@@ -121,6 +120,16 @@ def test_version_and_help_are_no_failures(capsys: pytest.CaptureFixture[str]) ->
     shown = capsys.readouterr().out
     commands = ("plan", "protect", "inspect", "explain", "serve", "predict", "keys", "demo")
     assert all(command in shown for command in commands)
+
+
+@pytest.mark.parametrize("command", [[], ["keys"], ["keys", "token"]])
+def test_a_command_line_that_is_not_finished_shows_help_and_no_empty_error(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app.run(command) == 2
+    seen = capsys.readouterr()
+    assert "Usage: strongroom" in seen.out + seen.err
+    assert "SR-USAGE" not in seen.out + seen.err
 
 
 def test_closed_output_is_no_traceback() -> None:

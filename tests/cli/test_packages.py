@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -38,7 +39,7 @@ def api(plan: Plan, package: Package, monkeypatch: pytest.MonkeyPatch) -> Calls:
 
         return call
 
-    monkeypatch.setattr(strongroom, "plans", answer([plan]))
+    monkeypatch.setattr("strongroom.cli.plan.candidates", answer([SimpleNamespace(plan=plan)]))
     monkeypatch.setattr(strongroom, "protect", answer(package))
     return calls
 
@@ -139,7 +140,8 @@ def test_lambda_zero_is_said_loudly(
         plan.guarantee, sanitising_bits=0, weights_from_client="visible"
     )
     trusting = msgspec.structs.replace(plan, guarantee=open_weights)
-    monkeypatch.setattr(strongroom, "plans", lambda *_, **__: [trusting])
+    found = [SimpleNamespace(plan=trusting)]
+    monkeypatch.setattr("strongroom.cli.plan.candidates", lambda *_, **__: found)
     assert app.run(["plan", "m.onnx", "--sample", sample, "--lambda", "0"]) == 0
     assert "Weights are NOT hidden from askers" in " ".join(capsys.readouterr().out.split())
 
@@ -186,7 +188,8 @@ def test_the_candidates_are_shown_with_the_chosen_one_first(
 ) -> None:
     costs = msgspec.structs.replace(plan.costs, server_milliseconds=7.25, precision_bits=19.0)
     other = msgspec.structs.replace(plan, parameters="linear-other", costs=costs)
-    monkeypatch.setattr(strongroom, "plans", lambda *_, **__: [plan, other])
+    found = [SimpleNamespace(plan=one) for one in (plan, other)]
+    monkeypatch.setattr("strongroom.cli.plan.candidates", lambda *_, **__: found)
     assert app.run(["plan", "m.onnx", "--sample", sample, "--objective", "bytes"]) == 0
     shown = capsys.readouterr().out
     assert "Candidates, the best for bytes first (2 of 2)" in shown

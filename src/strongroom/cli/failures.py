@@ -35,6 +35,8 @@ def report(failure: BaseException, *, as_json: bool, program: str = "strongroom"
         sentence = f"[{code}] {_one_line(failure.format_message())}"
         if status == USAGE_STATUS:
             sentence = f"{sentence.rstrip('.')}. See `{program} --help`."
+        if not failure.format_message():  # the help that was printed already says what to do
+            return status
     else:
         code, status = "SR-INTERNAL", 1
         sentence = (

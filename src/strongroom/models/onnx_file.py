@@ -133,7 +133,7 @@ def _array(tensor: Any) -> NDArray[Any]:
         raise ModelError(
             "SR-MODEL-FILE",
             f"the ONNX model keeps tensor {name} in another file, which is not read",
-            "Save the model as one file",
+            "Save the model as one file, from PyTorch with external_data=False",
         )
     if tensor.data_type not in DTYPES:
         raise malformed(f"has tensor {name} of an element type that is not read")
