@@ -119,7 +119,9 @@ def test_predictions_are_the_plain_model_s_and_keys_go_once(
     model, rows = models[name]
     status, out, err = ask(folder, server, name, f"{name}.csv")
     assert status == 0, err
-    assert "of evaluation keys, which the server keeps" in err
+    # A later model may need no keys beyond those of the ones before.
+    if name == next(iter(FILES)):
+        assert "of evaluation keys, which the server keeps" in err
     labels = out.splitlines()[1:]
     equal = np.array(labels) == model.predict(rows).astype(str)
     assert equal.mean() >= (0.98 if name == "network" else 1.0)
