@@ -93,6 +93,25 @@ Ciphertext apply_automorphism(const Parameters& parameters, const Ciphertext& ci
     return switch_key(decomposition, key, c0_of(input[0]), 0, false);
 }
 
+Ciphertext add_automorphism(const Parameters& parameters, const Ciphertext& ciphertext,
+                            const SwitchingKey& key, const Ciphertext& added) {
+    require_level(added, parameters.ring(), ciphertext.c0.limbs());
+    Ciphertext result = apply_automorphism(parameters, ciphertext, key);
+    result.c0.to_values();
+    result.c1.to_values();
+    const InValues input(added);
+    const ring::Ring& ring = *parameters.ring();
+    const std::size_t limbs = result.c0.limbs();
+    ring::parallel_for(2 * limbs, [&](std::size_t i) {
+        const std::size_t row = i % limbs;
+        ring::Polynomial& sum = i < limbs ? result.c0 : result.c1;
+        const ring::Polynomial& part = i < limbs ? input[0].c0 : input[0].c1;
+        ring.kernel().add(sum.row(row), sum.row(row), part.row(row), ring.degree(),
+                          ring.modulus(row));
+    });
+    return result;
+}
+
 std::vector<Ciphertext> apply_automorphisms(const Parameters& parameters,
                                             const Ciphertext& ciphertext,
                                             std::span<const SwitchingKey* const> keys) {

@@ -18,6 +18,10 @@ Ciphertext sum_of_products(const Parameters& parameters, std::span<const Ciphert
                            std::span<const Ciphertext* const> b, const SwitchingKey& key,
                            std::size_t drop);
 
+// added + (X -> X^g of a ciphertext), g the key's Galois element; both of one level, in any form.
+Ciphertext add_automorphism(const Parameters& parameters, const Ciphertext& ciphertext,
+                            const SwitchingKey& key, const Ciphertext& added);
+
 // X -> X^g, g the key's Galois element.
 Ciphertext apply_automorphism(const Parameters& parameters, const Ciphertext& ciphertext,
                               const SwitchingKey& key);

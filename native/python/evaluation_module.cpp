@@ -145,6 +145,15 @@ void bind_evaluation(nb::module_& m) {
         },
         "parameters"_a, "ciphertext"_a, "key"_a, "threads"_a);
     m.def(
+        "add_automorphism",
+        [](const ckks::Parameters& parameters, const ckks::Ciphertext& ciphertext,
+           const ckks::SwitchingKey& key, const ckks::Ciphertext& added, std::size_t threads) {
+            return on_threads(threads, [&] {
+                return ckks::add_automorphism(parameters, ciphertext, key, added);
+            });
+        },
+        "parameters"_a, "ciphertext"_a, "key"_a, "added"_a, "threads"_a);
+    m.def(
         "apply_automorphisms",
         [](const ckks::Parameters& parameters, const ckks::Ciphertext& ciphertext, const Keys& keys,
            std::size_t threads) {

@@ -203,6 +203,13 @@ def sum_of_products(
 def apply_automorphism(
     parameters: Parameters, ciphertext: Ciphertext, key: SwitchingKey, threads: int
 ) -> Ciphertext: ...
+def add_automorphism(
+    parameters: Parameters,
+    ciphertext: Ciphertext,
+    key: SwitchingKey,
+    added: Ciphertext,
+    threads: int,
+) -> Ciphertext: ...
 def apply_automorphisms(
     parameters: Parameters, ciphertext: Ciphertext, keys: list[SwitchingKey], threads: int
 ) -> list[Ciphertext]: ...

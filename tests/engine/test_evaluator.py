@@ -322,3 +322,18 @@ def test_digits_have_no_more_primes_than_are_converted_at_once() -> None:
     assert world.keys.key(engine.RELINEARISATION).native.digits == 2
     x, ciphertext = world.some()
     world.assert_holds(world.evaluator.rotate(ciphertext, 3), np.roll(x, -3))
+
+
+def test_an_automorphism_and_a_sum_are_one_operation() -> None:
+    world = World(switching_parameters(64, (50, 40, 40), (50,)))
+    _, a = world.some()
+    _, b = world.some()
+    element = engine.rotation_element(world.parameters, 5)
+    for x, added in ((a, b), (a, a), (engine.truncate(a, 2), engine.truncate(b, 2))):
+        together = world.evaluator.add_automorphism(x, element, added)
+        apart = world.evaluator.add(world.evaluator.automorphism(x, element), added)
+        assert parts(together) == parts(apart)
+        assert (together.scale, together.limbs) == (apart.scale, apart.limbs)
+    assert parts(world.evaluator.add_automorphism(a, 1, b)) == parts(world.evaluator.add(a, b))
+    with pytest.raises(ValueError, match="equal scales and levels"):
+        world.evaluator.add_automorphism(a, element, engine.truncate(b, 2))

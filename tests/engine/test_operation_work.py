@@ -223,16 +223,12 @@ def test_no_kind_of_work_shrinks_with_the_level(operation: str, name: str) -> No
 @pytest.mark.parametrize("count", [1, 2, 3, 8, 11, 64, 127])
 def test_a_sum_over_slots_is_counted_step_by_step(count: int) -> None:
     parameters = CHAINS["mixed sizes"]
-    rotations = additions = 0
+    rotations = 0
     for bit in bin(count)[3:]:
-        rotations, additions = rotations + 1, additions + 1
-        if bit == "1":
-            rotations, additions = rotations + 1, additions + 1
+        rotations += 2 if bit == "1" else 1
     expected = Work()
     for _ in range(rotations):
         expected += work.rotate(parameters, 4)
-    for _ in range(additions):
-        expected += work.linear_combination(parameters, 4, 2)
     found = work.sum_slots(parameters, 4, count)
     assert found.transforms == expected.transforms
     assert found.calls == expected.calls

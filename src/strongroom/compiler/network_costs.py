@@ -169,8 +169,7 @@ def _step_work(parameters: Parameters, step: StepPacking, levels: StepLevels, so
         product += operation_work.multiply_plain(parameters, limbs)
         product += operation_work.linear_combination(parameters, limbs, 2)
     if layout.complex:
-        product += operation_work.rotate(parameters, limbs)
-        product += operation_work.linear_combination(parameters, limbs, 2)
+        product += operation_work.add_rotated(parameters, limbs)
     work = product * sources
     work += operation_work.linear_combination(parameters, limbs, 2) * (sources - 1)
     work += operation_work.rescale(parameters, limbs, levels.drop)

@@ -181,6 +181,23 @@ class Evaluator:
         )
         return self._ciphertext(native, a.scale, a.packing)
 
+    def add_automorphism(self, a: Ciphertext, element: int, added: Ciphertext) -> Ciphertext:
+        """`added` plus X -> X^element of a, at equal scales and levels: a step of a sum over
+        rotations, without a ciphertext in between."""
+        self._require(a, added)
+        if element == 1:
+            return self.add(a, added)
+        if (a.scale, a.limbs) != (added.scale, added.limbs):
+            raise ValueError("a sum needs equal scales and levels")
+        native = _native.add_automorphism(
+            self.parameters.native,
+            a.native,
+            self.keys.key(element).native,
+            added.native,
+            self.threads,
+        )
+        return self._ciphertext(native, a.scale, a.packing)
+
     def rotate_many(self, a: Ciphertext, steps: Sequence[int]) -> list[Ciphertext]:
         """Several rotations of one ciphertext, hoisted: together much cheaper than one by one."""
         self._require(a)
@@ -207,12 +224,15 @@ class Evaluator:
         """
         if count < 1:
             raise ValueError("a sum has at least one term")
+        self._require_slots(a)
         result, held = a, 1
         for bit in bin(count)[3:]:
-            result = self.add(result, self.rotate(result, held * stride))
+            element = rotation_element(self.parameters, held * stride)
+            result = self.add_automorphism(result, element, result)
             held *= 2
             if bit == "1":
-                result = self.add(self.rotate(result, stride), a)
+                element = rotation_element(self.parameters, stride)
+                result = self.add_automorphism(result, element, a)
                 held += 1
         return result
 

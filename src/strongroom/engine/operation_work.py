@@ -86,6 +86,11 @@ def rotate(parameters: Parameters, limbs: int) -> Work:
     return rotate_many(parameters, limbs, 1)
 
 
+def add_rotated(parameters: Parameters, limbs: int) -> Work:
+    """`Evaluator.add_automorphism`."""
+    return rotate(parameters, limbs) + Work(passes=6 * limbs)
+
+
 @lru_cache(maxsize=_KEPT)
 def rotate_many(parameters: Parameters, limbs: int, count: int) -> Work:
     """`Evaluator.rotate_many` by `count` steps that are not zero."""
@@ -131,8 +136,7 @@ def linear_combination(parameters: Parameters, limbs: int, count: int, drop: int
 
 def sum_slots(parameters: Parameters, limbs: int, count: int) -> Work:
     """`Evaluator.sum_slots`."""
-    step = rotate(parameters, limbs) + linear_combination(parameters, limbs, 2)
-    return step * (count.bit_length() + count.bit_count() - 2)
+    return add_rotated(parameters, limbs) * (count.bit_length() + count.bit_count() - 2)
 
 
 @lru_cache(maxsize=_KEPT)

@@ -335,7 +335,10 @@ class PeriodicProduct:
             vector = evaluator.add(vector, evaluator.multiply_plain(other, self.imaginary))
         product = apply_transform(evaluator, vector, self.transform)
         product = evaluator.sum_slots(product, layout.terms, layout.units * layout.blocks)
-        return evaluator.add(product, evaluator.conjugate(product)) if layout.complex else product
+        if not layout.complex:
+            return product
+        element = conjugation_element(evaluator.parameters)
+        return evaluator.add_automorphism(product, element, product)
 
 
 def _imaginary(parameters: Parameters, limbs: int) -> Plaintext:

@@ -73,7 +73,7 @@ class Counting:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, exchange: NetworkExchange) -> None:
         self.work = Work()
         self.parameters = exchange.circuit.parameters
-        for name in ("automorphism", "multiply_plain", "rescale"):
+        for name in ("automorphism", "add_automorphism", "multiply_plain", "rescale"):
             self._watch(monkeypatch, Evaluator, name, getattr(self, name))
         self._watch(monkeypatch, Evaluator, "sum_of_products", self.products)
         self._watch(monkeypatch, Evaluator, "_combined", self.combined)
@@ -92,6 +92,9 @@ class Counting:
 
     def automorphism(self, a: Ciphertext, element: int) -> Work:
         return work.rotate(self.parameters, a.limbs)
+
+    def add_automorphism(self, a: Ciphertext, element: int, added: Ciphertext) -> Work:
+        return work.add_rotated(self.parameters, a.limbs)
 
     def multiply_plain(self, a: Ciphertext, b: object) -> Work:
         return work.multiply_plain(self.parameters, a.limbs)
