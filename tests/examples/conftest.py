@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,22 +12,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from application_runs import PROJECT, Ran, Run
 from stand_in_images import write_images
 from stand_in_transactions import write_transactions
-
-PROJECT = Path(__file__).parents[2]
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a process left behind."""
-
-    status: int
-    output: str
-    errors: str
-
-
-Run = Callable[..., Ran]
 
 
 @pytest.fixture(scope="session")

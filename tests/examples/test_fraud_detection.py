@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas
 import pytest
-from conftest import PROJECT, Ran, Run
+from application_runs import PROJECT, Ran, Run
 from row_values import any_of, holding, needles
 
 from examples import command

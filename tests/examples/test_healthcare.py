@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from conftest import PROJECT, Ran, Run
+from application_runs import PROJECT, Ran, Run
 from row_values import any_of, holding, needles
 
 import strongroom

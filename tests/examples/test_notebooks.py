@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PROJECT, Run
+from application_runs import PROJECT, Run
 
 NOTEBOOKS = sorted((PROJECT / "examples").rglob("*.ipynb"))
 
