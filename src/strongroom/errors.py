@@ -48,6 +48,17 @@ CODES: Final[dict[str, str]] = {
     "SR-PACKAGE-EXISTS": "the output file exists already",
     "SR-PACKAGE-NAME": "a package's name or version has characters or a length that can't be used",
     "SR-PACKAGE-DIGEST": "the package's digest is not the one that is trusted",
+    "SR-PACKAGE-SIGNATURE": "a signature on the package is missing, wrong, or of something else",
+    "SR-PACKAGE-OWNER": "the package is not signed by the owner who is trusted",
+    "SR-PACKAGE-GRANT": "the package is not granted to this identity for this purpose",
+    "SR-PACKAGE-EXPIRED": "a grant, or what follows from it, has expired",
+    "SR-PACKAGE-ROLLBACK": "the package is an older release than one that was used before",
+    "SR-PACKAGE-PAYLOAD": "the encrypted payload does not open, or is not what was signed",
+    # identities: who signs packages and to whom they are granted
+    "SR-IDENTITY-MISSING": "there is no identity of that name in the key store",
+    "SR-IDENTITY-EXISTS": "there is an identity of that name already",
+    "SR-IDENTITY-FILE": "a public identity can't be read, or is none",
+    "SR-IDENTITY-CLOCK": "the machine's clock is behind a time that has been seen already",
     # ciphertexts and keys on the wire
     "SR-CIPHERTEXT-FORMAT": "a ciphertext or key is truncated, oversize or otherwise malformed",
     "SR-CIPHERTEXT-RANGE": "a ciphertext or key has a coefficient that is not below its modulus",
@@ -58,6 +69,7 @@ CODES: Final[dict[str, str]] = {
     "SR-KEYS-PERMISSIONS": "the key store can be read by other users of this machine",
     "SR-KEYS-FILE": "the key store can't be read or written",
     "SR-KEYS-MISSING": "an evaluation key that the computation needs is missing",
+    "SR-KEYS-CUSTODY": "a hardware token or key service that locks a key does not do its part",
     # keys at a server
     "SR-KEYS-UPLOAD": "an upload of a key is not what the protocol says, or does not continue it",
     "SR-KEYS-QUOTA": "the tenant's keys would take more room than the server gives it",
@@ -77,6 +89,17 @@ CODES: Final[dict[str, str]] = {
     "SR-WORKER-TIMEOUT": "the evaluation took longer than the server allows and was ended",
     "SR-WORKER-MEMORY": "the evaluation took more memory than the server allows and was ended",
     "SR-WORKER-LOST": "the worker that evaluated the request ended unexpectedly",
+    # sealed exchanges, receipts, attestation
+    "SR-SEALED-FORMAT": "a sealed message is malformed",
+    "SR-SEALED-KEY": "a request is sealed to a key that the server does not have any more",
+    "SR-SEALED-OPEN": "a sealed message does not open: it is damaged, or for another exchange",
+    "SR-SEALED-REPLAY": "a sealed request was answered before, or is too old to be told apart",
+    "SR-SERVER-KEYS": "the server does not prove that its keys are those of a granted identity",
+    "SR-RECEIPT-INVALID": "a receipt is malformed, not signed as it must be, or of something else",
+    "SR-ATTESTATION-EVIDENCE": "evidence of what a process is does not hold",
+    "SR-ATTESTATION-POLICY": "evidence holds, but not for what the policy demands",
+    "SR-BROKER-REFUSED": "the key broker does not release the key",
+    "SR-BROKER-CONFIG": "the key broker's configuration or policy is wrong",
     # the command line and the last resort
     "SR-USAGE": "the command line is wrong",
     "SR-INTERNAL": "an unexpected fault of Strongroom itself",
@@ -180,6 +203,13 @@ class ServerError(StrongroomError):
     ) -> None:
         super().__init__(code, message, remedy)
         self.http_status = http_status  # type: ignore[misc]  # an instance may be more exact
+
+
+class AttestationError(StrongroomError):
+    """What a process or a receipt says of itself does not hold, or is not enough."""
+
+    http_status = 403
+    exit_status = 10
 
 
 class InputRangeWarning(UserWarning):
