@@ -360,6 +360,19 @@ def test_large_samples_are_planned_on_some_of_their_rows() -> None:
     assert first == again
 
 
+def test_what_a_plan_accepts_holds_the_whole_of_a_large_sample() -> None:
+    small = square_network()
+    sample = np.tile(small.sample, (PLANNING_ROWS // len(small.sample) + 2, 1))
+    planned = set(np.random.default_rng(0).choice(len(sample), PLANNING_ROWS, replace=False))
+    unseen = next(row for row in range(len(sample)) if row not in planned)
+    sample[unseen] *= 3.0
+    layout = layout_of(dataclasses.replace(small, sample=sample).choices(EASY)[0])
+    z = (sample - np.array(layout.centre)) / np.array(layout.half_width)
+    assert np.linalg.norm(z[unseen]) == np.linalg.norm(z, axis=1).max()
+    assert np.linalg.norm(z[unseen]) <= layout.reach
+    assert np.abs(z).max() <= layout.headroom
+
+
 def test_a_model_that_always_says_nothing_can_be_planned() -> None:
     sample = np.random.default_rng(0).uniform(-1.0, 1.0, (50, 3))
     nothing = network(

@@ -56,6 +56,11 @@ Array = NDArray[np.float64]
 PLANNING_ROWS = 1000
 """Of a larger sample, this many rows are drawn for planning."""
 
+_FARTHEST_ROWS = 20
+"""And this many that lie furthest out, so that what the plan accepts holds all of the sample."""
+
+_ROWS_AT_ONCE = 1024
+
 HEADROOM = 1.1
 """How many times the sample's range a row may reach at most: beyond it, polynomials say nothing."""
 
@@ -104,9 +109,12 @@ def plan_network(
         PolicyError: SR-POLICY-PARITY if no circuits agree well enough, SR-POLICY-PRECISION if no
             parameters in the catalogue hold those that do.
     """
-    features = graph.features.encode(_drawn(sample))
     first = layered.layers[0]
     compared = all(function.name == "Step" for function in first.functions)
+    drawn = _drawn(sample)
+    features = graph.features.encode(drawn)
+    if len(drawn) < len(sample) and not (compared or _are_bits(features)):
+        features = np.vstack([features, _farthest(graph, sample, features)])
     if compared:
         weights = first.weights.reshape(first.units, -1)
         centre, half_width = comparison_range(features, weights, first.bias.reshape(-1))
@@ -118,7 +126,7 @@ def plan_network(
         # All that a row can be.
         ends = first.affine(np.stack([centre - half_width, centre + half_width]))
         arguments[0] = np.vstack([arguments[0], ends])
-    if compared or ((features == 0.0) | (features == 1.0)).all():
+    if compared or _are_bits(features):
         # All that these features can be is accepted.
         headroom, reach, pushed = 1.0, math.sqrt(z.shape[1]), z[:1]
     else:
@@ -179,6 +187,22 @@ def _drawn(sample: Array) -> Array:
     if len(sample) <= PLANNING_ROWS:
         return sample
     return sample[np.random.default_rng(0).choice(len(sample), PLANNING_ROWS, replace=False)]
+
+
+def _are_bits(features: Array) -> bool:
+    return bool(((features == 0.0) | (features == 1.0)).all())
+
+
+def _farthest(graph: Graph, sample: Array, features: Array) -> Array:
+    """Features of the rows that lie furthest from those given, by the norm that clients measure."""
+    centre, half_width = network_range(features)
+    far = np.empty((0, features.shape[1]))
+    for start in range(0, len(sample), _ROWS_AT_ONCE):
+        part = graph.features.encode(sample[start : start + _ROWS_AT_ONCE])
+        far = np.vstack([far, part])
+        norms = np.square((far - centre) / half_width).sum(axis=1)
+        far = far[np.argsort(-norms, kind="stable")[:_FARTHEST_ROWS]]
+    return far
 
 
 def _largest_arguments(model: NetworkModel, z: Array) -> tuple[float, ...]:

@@ -37,6 +37,9 @@ PARITY_SECONDS: Final = 30.0
 
 LEAST_PARITY_ROWS: Final = 100
 
+DECISIVE_ROWS: Final = 1000
+"""Before a model is refused for what a few rows say, this many are compared."""
+
 _ROWS_AT_ONCE: Final = 1024
 """That are looked at, so that the features of a wide model fit into memory."""
 
@@ -144,21 +147,27 @@ def protect(
     chosen = protections.by_name(protection)
     candidate = chosen.candidates(graph, rows, policy)[0]
     its_plan, payload = candidate.plan, candidate.payload()
-    places = _drawn(len(rows), its_plan)
-    compared = rows[places]
 
     def answers(asked: NDArray[np.float64]) -> NDArray[np.float64]:
         # There is no package yet whose digest could be bound.
         return protected_scores(chosen, its_plan, payload, asked, policy)
 
-    try:
-        scores = answers(compared)
-    except RowRefused as refusal:
-        raise refusal.of_row(int(places[refusal.row])) from None
-    plain = plain_predictions(model, graph, compared)
-    agree = agreeing(graph.output, scores, plain, its_plan.costs.score_error)
-    error = float(np.abs(scores - plain_scores(graph, compared)).max())
-    parity = Parity(rows=len(compared), agreement=float(np.mean(agree)), max_score_error=error)
+    def measured(places: NDArray[np.intp]) -> Parity:
+        compared = rows[places]
+        try:
+            scores = answers(compared)
+        except RowRefused as refusal:
+            raise refusal.of_row(int(places[refusal.row])) from None
+        plain = plain_predictions(model, graph, compared)
+        agree = agreeing(graph.output, scores, plain, its_plan.costs.score_error)
+        error = float(np.abs(scores - plain_scores(graph, compared)).max())
+        return Parity(rows=len(compared), agreement=float(np.mean(agree)), max_score_error=error)
+
+    order = np.random.default_rng(0).permutation(len(rows))
+    most = affordable_rows(its_plan, PARITY_ROWS, LEAST_PARITY_ROWS, PARITY_SECONDS)
+    parity = measured(np.sort(order[:most]))
+    if parity.agreement < policy.minimum_agreement and most < min(DECISIVE_ROWS, len(rows)):
+        parity = measured(np.sort(order[:DECISIVE_ROWS]))
     if parity.agreement < policy.minimum_agreement:
         raise PolicyError(
             "SR-POLICY-PARITY",
@@ -182,14 +191,6 @@ def _checked(graph: Graph, sample: Any) -> NDArray[np.float64]:
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         graph.features.encode(rows[start : start + _ROWS_AT_ONCE], start)
     return rows
-
-
-def _drawn(rows: int, its_plan: Plan) -> NDArray[np.intp]:
-    """Places of the rows that are compared."""
-    most = affordable_rows(its_plan, PARITY_ROWS, LEAST_PARITY_ROWS, PARITY_SECONDS)
-    if rows <= most:
-        return np.arange(rows)
-    return np.random.default_rng(0).choice(rows, most, replace=False)
 
 
 def _name(graph_name: str) -> str:
