@@ -125,7 +125,7 @@ ATTEMPTS = 4
 QUIET, BUSY = 1.3, 1.5
 """Factors by which a prediction may be wrong."""
 SHORT, SHORT_MILLISECONDS = 1.7, 0.2
-"""And that of a pass or two over memory, whose time is that of the caches: models are none of it."""
+"""And that of a pass or two over memory, whose time is that of the caches."""
 
 
 def operations(parameters: Parameters) -> dict[str, tuple[Callable[[], object], Work]]:
