@@ -1,6 +1,7 @@
 #include "ckks/diagonals.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <stdexcept>
 #include <utility>
 
@@ -36,7 +37,7 @@ Diagonals::Diagonals(const Parameters& parameters, std::size_t limbs, std::vecto
       missing_(count_),
       set_(present_.size(), false) {
     if (count_ == 0 || limbs == 0 || limbs > ring_->limbs() ||
-        (std::size_t{2} << log_run) > ring_->degree()) {
+        log_run >= static_cast<unsigned>(std::countr_zero(ring_->degree()))) {
         throw std::invalid_argument("a map has diagonals, at a level, of at least one slot");
     }
     std::size_t rank = 0;
@@ -68,8 +69,8 @@ std::size_t Diagonals::bytes() const {
 
 void Diagonals::set(std::size_t place, const Plaintext& plaintext) {
     const Polynomial& polynomial = plaintext.polynomial;
-    if (place >= present_.size() || !present_[place]) {
-        throw std::invalid_argument("the map has no such diagonal");
+    if (place >= present_.size() || !present_[place] || set_[place]) {
+        throw std::invalid_argument("the map has no such diagonal, or has it already");
     }
     if (polynomial.ring_pointer() != ring_ || polynomial.form() != ring::Form::kValues ||
         polynomial.extent() != ring::Extent::kWithSpecial || polynomial.limbs() < limbs_) {
@@ -89,7 +90,7 @@ void Diagonals::set(std::size_t place, const Plaintext& plaintext) {
             for (std::size_t i = 0; i < kept(); ++i) to[i] = from[begin + (i << log_run_)];
         }
     }
-    if (!set_[place]) --missing_;
+    --missing_;
     set_[place] = true;
 }
 

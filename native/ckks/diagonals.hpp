@@ -23,8 +23,9 @@ class Diagonals {
     Diagonals(const Parameters& parameters, std::size_t limbs, std::vector<bool> present,
               unsigned log_run);
 
-    // Once for each place that is present. Throws std::invalid_argument for another place, or a
-    // plaintext of another ring, form or extent, with fewer limbs, or without the repetitions.
+    // Once for each place that is present: what is complete never changes. Throws
+    // std::invalid_argument for another place, or a plaintext of another ring, form or extent, with
+    // fewer limbs, or without the repetitions.
     void set(std::size_t place, const Plaintext& plaintext);
 
     const ring::RingPointer& ring_pointer() const { return ring_; }

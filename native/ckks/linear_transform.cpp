@@ -25,8 +25,10 @@ void require_shape(const LinearTransform<Factors>& plan, std::size_t diagonals,
     }
     const std::size_t limbs = inputs[0]->c0.limbs();
     for (const Ciphertext* input : inputs) {
-        if (input->c0.ring_pointer() != ring || input->c0.limbs() != limbs) {
-            throw std::invalid_argument("inputs of several rings or levels");
+        for (const Polynomial* part : {&input->c0, &input->c1}) {
+            if (part->ring_pointer() != ring || part->limbs() != limbs) {
+                throw std::invalid_argument("inputs of several rings or levels");
+            }
         }
     }
     if (plan.chained) {

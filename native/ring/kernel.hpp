@@ -61,7 +61,7 @@ struct Kernel {
     void (*sum_products)(std::uint64_t* out, const std::uint64_t* const* a,
                          const std::uint64_t* const* b, std::size_t count, std::size_t n,
                          const Modulus& m);
-    // out_0 = sum of factors[t] x0[t], and out_1 likewise with x1.
+    // out_0 = sum of factors[t] x0[t], and out_1 likewise with x1; out is none of the inputs.
     void (*multiply_diagonals)(std::uint64_t* out_0, std::uint64_t* out_1,
                                const DiagonalProducts& products, std::size_t n, const Modulus& m);
     // out_b = sum of digits[t] b[t] + factor plus_b, and out_a likewise; out is none of the inputs.

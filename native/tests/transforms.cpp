@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <bit>
 #include <stdexcept>
+#include <utility>
 
 #include "check.hpp"
 #include "primes.hpp"
@@ -204,6 +205,64 @@ void products_with_diagonals(const ring::Kernel& kernel, std::uint64_t q) {
     }
 }
 
+// Residues below q whose product's lower 52 bits are all ones, if some are soon found; else q - 1.
+std::pair<std::uint64_t, std::uint64_t> largest_lower_half(std::uint64_t q) {
+    for (std::uint64_t x = q - 2; x > 2 && q - x < 200000; x -= 2) {
+        const std::uint64_t y = ring::minus_inverse_52(x);
+        if (y < q) return {x, y};
+    }
+    return {q - 1, q - 1};
+}
+
+// As many products as a kernel adds up before it reduces, one more, and twice as many: all of them
+// the largest there are, or those whose lower halves are.
+void sums_are_reduced_in_time(const ring::Kernel& kernel, std::uint64_t q) {
+    using ring::uint128;
+    const ring::Modulus m(q);
+    const std::size_t run = m.products_before_reduction();
+    const uint128 largest = static_cast<uint128>(q - 1) * (q - 1);
+    const uint128 two_52 = uint128{1} << 52;
+    CHECK(run >= 12);
+    // S / 2^52 + q is below 2^52; lower halves, and one more of the reduction, fit into a word.
+    CHECK(run * largest < (two_52 - q) * two_52);
+    CHECK((run + 1) * (two_52 - 1) < uint128{1} << 64);
+    // In doubles: with what rounding moves, the sum stays below 2^(52 + bits), and the rests, each
+    // at most 2^bits, below 6 2^50.
+    const std::size_t in_doubles = std::size_t{1} << (52 - m.bits);
+    CHECK(in_doubles * (largest + (uint128{1} << m.bits)) <= two_52 << m.bits);
+    CHECK(uint128{in_doubles} << m.bits <= 6 * (two_52 / 4));
+
+    const std::size_t n = 16;
+    const auto [x, y] = largest_lower_half(q);
+    const Words top(n, q - 1), left(n, x), right(n + ring::kReadBeyond, y);
+    const Words whole(n + ring::kReadBeyond, q - 1);
+    const std::size_t doubles = std::min<std::size_t>(in_doubles, 5000);
+    for (const std::size_t count : {run - 1, run, run + 1, 2 * run, doubles, doubles + 1}) {
+        const Pointers tops(count, top.data()), lefts(count, left.data());
+        const Pointers rights(count, right.data()), wholes(count, whole.data());
+        const std::uint64_t squares = product(count % q, product(q - 1, q - 1, q), q);
+        const std::uint64_t lower = product(count % q, product(x, y, q), q);
+        Words out_0(n), out_1(n);
+        const auto check = [&](std::uint64_t first, std::uint64_t second) {
+            CHECK(out_0 == Words(n, first) && out_1 == Words(n, second));
+        };
+        kernel.sum_products(out_0.data(), tops.data(), tops.data(), count, n, m);
+        kernel.sum_products(out_1.data(), lefts.data(), rights.data(), count, n, m);
+        check(squares, lower);
+        kernel.multiply_key(out_0.data(), out_1.data(),
+                            {tops, tops, tops, top.data(), top.data(), q - 1}, n, m);
+        check((squares + 1) % q, (squares + 1) % q);
+        for (const unsigned log_run : {0u, 1u, 2u, 3u, 7u}) {
+            kernel.multiply_diagonals(out_0.data(), out_1.data(), {wholes, tops, tops, log_run}, n,
+                                      m);
+            check(squares, squares);
+            kernel.multiply_diagonals(out_0.data(), out_1.data(), {rights, lefts, lefts, log_run},
+                                      n, m);
+            check(lower, lower);
+        }
+    }
+}
+
 void combinations(const ring::Kernel& kernel, std::uint64_t q) {
     Generator generator(q);
     const ring::Modulus m(q);
@@ -362,6 +421,7 @@ int main() {
             pointwise(kernel, q);
             sums_of_products(kernel, q);
             products_with_diagonals(kernel, q);
+            sums_are_reduced_in_time(kernel, q);
             combinations(kernel, q);
             residues_of_signed_integers(kernel, q);
         }
