@@ -13,6 +13,9 @@ INSTALL := $(PIP) install -qq --constraint $(CONSTRAINTS)
 NATIVE_SOURCES := $(shell find native -type f 2>/dev/null) $(wildcard CMakeLists.txt) pyproject.toml
 NATIVE_CODE := $(filter %.cpp %.hpp %.h,$(NATIVE_SOURCES))
 
+# ONNX Runtime reports its use by default; tools here import it by themselves.
+export ORT_DISABLE_TELEMETRY := 1
+
 NAME ?= linear
 PEERS ?=
 OPTIONS ?=

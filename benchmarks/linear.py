@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 import tenseal
 from numpy.typing import NDArray
+from own_home import OWNER
 
 import strongroom
 from strongroom import protections
@@ -77,7 +78,7 @@ def _served(trained: TrainedModel, package: strongroom.Package) -> dict[str, Any
     rows = trained.held_out_rows
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        package.save(folder / "linear.strongroom")
+        package.save(folder / "linear.strongroom", owner=OWNER)
         with (
             running_server([folder / "linear.strongroom"], folder) as server,
             strongroom.Client(

@@ -23,6 +23,8 @@ import httpx
 import numpy as np
 import psutil
 from numpy.typing import NDArray
+from own_home import OWNER
+from process_memory import peak_resident_bytes
 from sklearn.linear_model import LogisticRegression
 
 import strongroom
@@ -46,7 +48,7 @@ class Server:
         """The most memory that the workers have held so far, all of it: interpreter, models, keys
         mapped from disk."""
         workers = psutil.Process(self.process.pid).children(recursive=True)
-        return sum(_peak_resident_bytes(worker.pid) for worker in workers)
+        return sum(peak_resident_bytes(worker.pid) for worker in workers)
 
 
 class CountedNetwork(httpx.BaseTransport):
@@ -119,7 +121,7 @@ def serving(packages: Sequence[strongroom.Package], *, threads: int = THREADS) -
         folder = Path(name)
         paths = [folder / f"{package.manifest.name}.strongroom" for package in packages]
         for package, path in zip(packages, paths, strict=True):
-            package.save(path)
+            package.save(path, owner=OWNER)
         certificate, key = folder / "certificate.pem", folder / "key.pem"
         write_certificate(certificate, key)
         config = {
@@ -133,6 +135,7 @@ def serving(packages: Sequence[strongroom.Package], *, threads: int = THREADS) -
             "request_bytes": GIBIBYTE,
             "worker_memory_bytes": 16 * GIBIBYTE,
             "evaluation_timeout_seconds": 600.0,
+            "identity": "default",
         }
         token = create_token(folder / "tokens.json", "benchmark")
         (folder / "config.json").write_text(json.dumps(config))
@@ -240,10 +243,3 @@ def worker_bytes() -> int:
     with exchange(package) as served:
         served.client.predict(rows)
         return served.server.resident_bytes()
-
-
-def _peak_resident_bytes(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return 1024 * int(line.split()[1])
-    raise SystemExit("this system does not say how much memory a process has held")

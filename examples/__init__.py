@@ -2,4 +2,5 @@
 
 make example NAME=healthcare
 make example NAME=fraud_detection
+make example NAME=model_sharing
 """

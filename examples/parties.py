@@ -11,6 +11,7 @@ Owner and server never run at one time, and no party reads another's folder.
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
 import subprocess
@@ -18,42 +19,48 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from strongroom import Client, KeyStore, Policy
-from strongroom.cli.demo_server import RunningServer, running_server
+from strongroom import Client, KeyStore, Policy, PublicIdentity
+from strongroom.cli.demo_server import RunningServer, fresh_home, running_server
 from strongroom.errors import InputError
 
 PROJECT = Path(__file__).resolve().parents[1]
 PACKAGE = "model.strongroom"
 
 
+SERVER_LINE = "server.pub"
+"""The server's public identity, which its operator sent to the owner."""
+
+
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Where each party keeps what it has."""
+    """Where each party keeps what it has, and the homes of those who have an identity."""
 
     owner: Path
     server: Path
     asker: Path
+    owner_home: dict[str, str] = field(repr=False)
+    server_home: dict[str, str] = field(repr=False)
 
 
 @contextmanager
-def folders(kept: Path | None) -> Iterator[Folders]:
-    """A folder for each party.
+def kept_folder(kept: Path | None) -> Iterator[Path]:
+    """An empty folder for an application.
 
     Args:
-        kept: where to make them; None: they are gone when the context ends.
+        kept: which; None: a temporary one, gone when the context ends.
 
     Raises:
-        InputError: SR-INPUT-FILE if there is something already, or they can't be made.
+        InputError: SR-INPUT-FILE if there is something already, or it can't be made.
     """
     if kept is None:
         with tempfile.TemporaryDirectory(prefix="strongroom-example-") as name:
-            yield _made(Path(name))
+            yield Path(name)
         return
     try:
         kept.mkdir(exist_ok=True, mode=0o700)
@@ -64,22 +71,48 @@ def folders(kept: Path | None) -> Iterator[Folders]:
         ) from error
     if occupied:
         raise InputError("SR-INPUT-FILE", f"{kept} is not empty", "Name a new folder")
-    yield _made(kept)
+    yield kept
+
+
+@contextmanager
+def folders(kept: Path | None) -> Iterator[Folders]:
+    """A folder for each party.
+
+    Args:
+        kept: where to make them; None: they are gone when the context ends.
+
+    Raises:
+        InputError: see `kept_folder`.
+    """
+    with kept_folder(kept) as folder:
+        yield _made(folder)
 
 
 def _made(folder: Path) -> Folders:
-    made = Folders(folder / "owner", folder / "server", folder / "asker")
-    for party in (made.owner, made.server, made.asker):
+    owner, server, asker = (folder / party for party in ("owner", "server", "asker"))
+    for party in (owner, server, asker):
         party.mkdir(mode=0o700)
-    return made
+    _, owner_home = fresh_home(owner / "home")
+    identity, server_home = fresh_home(server / "home")
+    (owner / SERVER_LINE).write_text(identity.public.to_text())
+    return Folders(owner, server, asker, owner_home, server_home)
 
 
-def run_owner(module: str, folder: Path, *arguments: str) -> dict[str, Any]:
+def server_identity(folder: Path) -> PublicIdentity:
+    """To whom the owner grants its package.
+
+    Args:
+        folder: the owner's.
+    """
+    return PublicIdentity.from_text((folder / SERVER_LINE).read_text())
+
+
+def run_owner(module: str, made: Folders, *arguments: str) -> dict[str, Any]:
     """Let the owner train and protect, in a process of its own.
 
     Args:
-        module: that is run with the folder and the arguments, writes `model.strongroom` there, and
-            prints what the asker has to know as one JSON object.
+        module: that is run with the owner's folder and the arguments, writes `model.strongroom`
+            there, and prints what the asker has to know as one JSON object.
 
     Returns:
         What it printed.
@@ -88,8 +121,9 @@ def run_owner(module: str, folder: Path, *arguments: str) -> dict[str, Any]:
         typer.Exit: with the owner's exit status; it has said why itself.
     """
     done = subprocess.run(
-        [sys.executable, "-m", module, str(folder.resolve()), *arguments],
+        [sys.executable, "-m", module, str(made.owner.resolve()), *arguments],
         cwd=PROJECT,
+        env=os.environ | made.owner_home,
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -108,7 +142,7 @@ def served(made: Folders, threads: int) -> Iterator[RunningServer]:
     """
     package = made.server / PACKAGE
     shutil.copyfile(made.owner / PACKAGE, package)
-    with running_server([package], made.server, threads=threads) as server:
+    with running_server([package], made.server, threads=threads, home=made.server_home) as server:
         yield server
 
 

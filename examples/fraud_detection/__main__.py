@@ -68,7 +68,7 @@ def fraud_detection(
         given = [f"--data={data.resolve()}"] if data is not None else []
         handed_over = run_owner(
             "examples.fraud_detection.owner",
-            made.owner,
+            made,
             *(str(seed), str(threads), str(alert_share)),
             *given,
         )

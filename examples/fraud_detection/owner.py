@@ -8,7 +8,7 @@ from pathlib import Path
 
 from examples.command import run
 from examples.fraud_detection import model
-from examples.parties import PACKAGE
+from examples.parties import PACKAGE, server_identity
 
 
 def owner(
@@ -20,7 +20,7 @@ def owner(
     trained = model.train(table.training_rows, table.training_labels, seed, threads)
     trained.booster_.save_model(folder / model.MODEL)
     package = model.protected(trained, table.training_rows)
-    package.save(folder / PACKAGE)
+    package.save(folder / PACKAGE, recipients=[server_identity(folder)])
     later = model.fraud_probabilities(folder / model.MODEL, table.gap_rows)
     handed_over = {
         "model": package.manifest.name,

@@ -61,9 +61,7 @@ def healthcare(
     patients, labels = asked.hospital(wanted, seed)
     with folders(folder) as made:
         say(f"the vendor trains and protects a model ({asked.TITLE})")
-        handed_over = run_owner(
-            "examples.healthcare.vendor", made.owner, task, str(seed), str(threads)
-        )
+        handed_over = run_owner("examples.healthcare.vendor", made, task, str(seed), str(threads))
         say("the host starts its server")
         with served(made, threads) as server:
             say("the hospital makes keys and sends the host what it computes with")

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from examples.command import run
 from examples.healthcare.tasks import Task, room
-from examples.parties import PACKAGE
+from examples.parties import PACKAGE, server_identity
 
 
 def vendor(folder: Path, task: Task, seed: int, threads: int) -> None:
     """Train and protect; the package goes into the folder, its digest to standard output."""
     package = room(task).vendor(folder, seed, threads)
-    package.save(folder / PACKAGE)
+    package.save(folder / PACKAGE, recipients=[server_identity(folder)])
     print(json.dumps({"model": package.manifest.name, "digest": package.digest}))
 
 

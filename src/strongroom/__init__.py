@@ -15,20 +15,29 @@ what and under which assumptions; `Policy` says what must hold, or nothing is pr
 Every error is a `StrongroomError` with a stable code. What is not exported here is not public.
 """
 
-from strongroom.client.client import Client, Timings
+from strongroom.client.client import Client
+from strongroom.client.sealed_transport import SealedTransport
+from strongroom.client.timings import Timings
 from strongroom.compiler.plan import Costs, Guarantee, Plan
 from strongroom.errors import InputRangeWarning, StrongroomError
+from strongroom.keys.identity import Identity, PublicIdentity
+from strongroom.keys.identity_store import IdentityStore
 from strongroom.keys.store import KeyStore
 from strongroom.models.trees.options import TreeOptions
 from strongroom.package.build import plan, plans, protect
-from strongroom.package.file import Package, load
+from strongroom.package.file import SealedPackage, load, read
 from strongroom.package.manifest import Manifest, Parity
+from strongroom.package.protected import Package
+from strongroom.package.sharing import grant, recipients, revoke, rotate
 from strongroom.policy import Policy
+from strongroom.receipts.receipt import Receipt, verify_receipt
 
 __all__ = [
     "Client",
     "Costs",
     "Guarantee",
+    "Identity",
+    "IdentityStore",
     "InputRangeWarning",
     "KeyStore",
     "Manifest",
@@ -36,11 +45,21 @@ __all__ = [
     "Parity",
     "Plan",
     "Policy",
+    "PublicIdentity",
+    "Receipt",
+    "SealedPackage",
+    "SealedTransport",
     "StrongroomError",
     "Timings",
     "TreeOptions",
+    "grant",
     "load",
     "plan",
     "plans",
     "protect",
+    "read",
+    "recipients",
+    "revoke",
+    "rotate",
+    "verify_receipt",
 ]

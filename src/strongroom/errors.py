@@ -70,6 +70,7 @@ CODES: Final[dict[str, str]] = {
     "SR-KEYS-FILE": "the key store can't be read or written",
     "SR-KEYS-MISSING": "an evaluation key that the computation needs is missing",
     "SR-KEYS-CUSTODY": "a hardware token or key service that locks a key does not do its part",
+    "SR-KEYS-SIGNING": "a key that is to sign for other tools can't be read, or is of another kind",
     # keys at a server
     "SR-KEYS-UPLOAD": "an upload of a key is not what the protocol says, or does not continue it",
     "SR-KEYS-QUOTA": "the tenant's keys would take more room than the server gives it",

@@ -6,7 +6,7 @@ asker passes it to `Client`, which refuses a served plan that falls short of it.
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
@@ -39,6 +39,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         objective: what a plan is chosen for where there is a choice: the time of one row, the time
             of many, or what travels.
         key_bytes: most bytes of evaluation keys that a client uploads for a model, once.
+        protection: the one protection that an asker accepts; None: the one under which this machine
+            first used the owner's model, or whichever comes at first.
         headroom: how many times the sample's range an input to a linear model may reach before it
             is refused; networks say themselves how far their polynomials hold.
     """
@@ -53,6 +55,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     objective: Objective = "latency"
     key_bytes: int = 1 << 30
     headroom: float = 8.0
+    protection: Annotated[str, msgspec.Meta(max_length=64)] | None = None
 
     def __post_init__(self) -> None:
         if self.security not in get_args(Security):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from strongroom.compiler.plan import Costs, Guarantee, LinearLayout, Plan
+from strongroom.compiler.plan import Costs, Guarantee, LinearLayout, Plan, Prediction
 from strongroom.models.features import Features
 from strongroom.models.output import OutputSpec
 from strongroom.models.rows import InputSpec
@@ -37,16 +37,18 @@ def plan() -> Plan:
             decryption_log_sigma=10.0,
             log_output_step=-14,
         ),
-        input=InputSpec(columns=2, names=("age", "weight"), dtype="float64"),
-        features=Features.plain(2),
-        output=OutputSpec(
-            task="classification",
-            link="logistic",
-            outputs=1,
-            classes=("ill", "well"),
-            label_dtype="<U4",
-            flat=True,
-            methods=("predict", "predict_proba", "decision_function"),
+        prediction=Prediction(
+            input=InputSpec(columns=2, names=("age", "weight"), dtype="float64"),
+            features=Features.plain(2),
+            output=OutputSpec(
+                task="classification",
+                link="logistic",
+                outputs=1,
+                classes=("ill", "well"),
+                label_dtype="<U4",
+                flat=True,
+                methods=("predict", "predict_proba", "decision_function"),
+            ),
         ),
         guarantee=Guarantee(
             protection="fhe",
@@ -93,6 +95,6 @@ def package(plan: Plan) -> Package:
     return Package.create(
         name="patients",
         plan=plan,
-        payload=b"weights",
+        payload={"model": b"weights"},
         parity=Parity(rows=100, agreement=1.0, max_score_error=1e-5),
     )

@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from skops.io import dump
 
 import strongroom
-from strongroom import Package, Policy
+from strongroom import Policy, SealedPackage
 from strongroom.cli import app, compare_plot
 from strongroom.cli import compare as command
 from strongroom.models.load import import_model
@@ -158,7 +158,7 @@ def test_bad_input_is_one_line(
 class StandIn:
     """A client of a server whose scores are one thousandth too large."""
 
-    package: Package
+    package: SealedPackage
     graph: Any
     opened: dict[str, Any]
 
@@ -186,7 +186,7 @@ def test_a_server_is_asked_by_name_and_trusted_by_digest(
     monkeypatch.setenv("STRONGROOM_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("STRONGROOM_TOKEN", "sr_environment")
     model = folder / "logisticregression.skops"
-    package = strongroom.load(folder / "logisticregression.strongroom")
+    package = strongroom.read(folder / "logisticregression.strongroom")
     client = type("Client", (StandIn,), {"package": package, "graph": import_model(model)})
     monkeypatch.setattr(command, "Client", client)
     server = ["https://127.0.0.1:1", "--name", "wine", "--trust", package.digest]

@@ -141,3 +141,41 @@ def test_closed_output_is_no_traceback() -> None:
         check=False,
     )
     assert "Traceback" not in process.stderr
+
+
+def test_a_full_disk_behind_standard_output_is_named() -> None:
+    for options in ([], ["--json"]):
+        with Path("/dev/full").open("w") as full:
+            process = subprocess.run(
+                [sys.executable, "-m", "strongroom.cli", "plan", "nothing.onnx", *options],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        # Whether it is the error's own object that has no room, or what the command prints.
+        assert process.returncode == 2
+        assert process.stderr.startswith("error: [SR-USAGE] ")
+        assert process.stderr.count("\n") == 1
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.run(
+            [sys.executable, "-m", "strongroom.cli", "--help"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert process.returncode == 3
+    assert process.stderr == (
+        "error: [SR-INPUT-FILE] standard output or a temporary file can't be written: "
+        "No space left on device. Make room, or write elsewhere.\n"
+    )
+
+
+def test_a_wrong_command_line_names_the_help_of_its_command(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert app.run(["keys", "token", "create"]) == 2
+    assert capsys.readouterr().err.endswith(". See `strongroom keys token create --help`.\n")
+    assert app.run(["predikt"]) == 2
+    assert capsys.readouterr().err.endswith("Did you mean 'predict'? See `strongroom --help`.\n")

@@ -218,5 +218,5 @@ def test_a_wrong_command_line_is_told_in_whole_sentences(
 ) -> None:
     url = ["--url", "http://127.0.0.1:1", "--model", "m"]
     assert app.run(["predict", *url, "--proba", "--scores", sample]) == 2
-    message = "--proba and --scores exclude each other. See `strongroom --help`.\n"
+    message = "--proba and --scores exclude each other. See `strongroom predict --help`.\n"
     assert capsys.readouterr().err.endswith(message)

@@ -7,15 +7,19 @@ import csv
 import json
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Self
 
+import msgspec
 import numpy as np
 import pytest
+from model_owner import OWNER
 from numpy.typing import NDArray
+from served_proofs import HOST
 
 from strongroom.cli import app
 from strongroom.cli import predict as command
-from strongroom.client.client import Timings
+from strongroom.client.timings import Timings
 from strongroom.compiler.plan import Plan
 from strongroom.errors import ServerError
 from strongroom.models.text_rows import TextRows
@@ -34,6 +38,8 @@ class StandIn:
         self.package_digest = "sha256:" + "0" * 64
         self.timings = Timings(requests=1)
         self.key_bytes_sent = self.sends
+        self.owner, self.server = OWNER.public, HOST.public
+        self.receipts = tuple(SimpleNamespace(text=text) for text in ('{"a":1}', '{"b":2}'))
         type(self).opened = {"url": url, **options}
 
     opened: dict[str, Any]
@@ -123,6 +129,31 @@ def test_json_holds_predictions_or_names_the_file(
     assert output.exists()
 
 
+def test_receipts_are_asked_for_and_written_one_a_line(
+    client: type[StandIn], rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app.run(["predict", *URL, rows]) == 0
+    assert client.opened["receipts"] is False
+    file = tmp_path / "receipts.jsonl"
+    assert app.run(["predict", *URL, rows, "--receipt", str(file)]) == 0
+    assert client.opened["receipts"] is True
+    assert file.read_text() == '{"a":1}\n{"b":2}\n'
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert app.run(["predict", *URL, rows, "--receipt", str(file)]) == 3
+    capsys.readouterr()
+    options = ["--receipt", str(file), "--overwrite", "--json"]
+    assert app.run(["predict", *URL, rows, *options]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["receipt"] == str(file)
+    assert (shown["owner"], shown["server"]) == (OWNER.fingerprint, HOST.fingerprint)
+
+
+def test_the_owner_is_trusted_by_its_file(client: type[StandIn], rows: str, tmp_path: Path) -> None:
+    path = str(tmp_path / "vendor.pub")
+    assert app.run(["predict", *URL, rows, "--trust", path]) == 0
+    assert client.opened["trust"] == path
+
+
 def test_a_failure_leaves_nothing_and_an_old_file_as_it_was(
     client: type[StandIn], rows: str, tmp_path: Path
 ) -> None:
@@ -177,3 +208,21 @@ def test_token_comes_from_file_or_environment(
 
 def test_proba_and_scores_exclude_each_other(client: type[StandIn], rows: str) -> None:
     assert app.run(["predict", *URL, rows, "--proba", "--scores"]) == 2
+
+
+@pytest.mark.parametrize(("milliseconds", "said"), [(29_000.0, ""), (75_000.0, "about 3 minutes")])
+def test_what_takes_minutes_is_announced(
+    client: type[StandIn],
+    plan: Plan,
+    rows: str,
+    milliseconds: float,
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    costs = msgspec.structs.replace(plan.costs, server_milliseconds=milliseconds)
+    client.plan = msgspec.structs.replace(plan, costs=costs)
+    assert app.run(["predict", *URL, rows]) == 0
+    seen = capsys.readouterr()
+    assert seen.out == "prediction\nwell\nill\n"
+    assert said in seen.err
+    assert ("rows take the server" in seen.err) == bool(said)

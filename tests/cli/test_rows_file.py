@@ -67,6 +67,9 @@ def test_without_header_the_first_line_is_a_row(tmp_path: Path) -> None:
         ("1,2\n3,4\n", "SR-INPUT-SHAPE", "holds numbers, not column names"),
         (b"a,b\n\xff\xfe,2\n", "SR-INPUT-FILE", "not UTF-8"),
         ('a,b\n"1,2\n', "SR-INPUT-FILE", "not a CSV file"),
+        (f"a;b\n1;{CANARY}\n", "SR-INPUT-FILE", "has semicolons between its cells"),
+        ("a\tb\tc\n1\t2\t3\n", "SR-INPUT-FILE", "has tabs between its cells"),
+        ("a;b\n", "SR-INPUT-FILE", "has semicolons between its cells"),
     ],
 )
 def test_bad_file_ends_in_one_line_without_values(

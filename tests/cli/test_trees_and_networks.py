@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from model_owner import PASSPHRASE, write_identity
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import RandomForestClassifier
@@ -29,7 +30,7 @@ from strongroom.cli.demo_server import RunningServer, running_server
 
 def strongroom(*arguments: str | Path, cwd: Path, **environment: str) -> tuple[int, str, str]:
     """Run one command in a process of its own: exit status, standard output, standard error."""
-    home = {"STRONGROOM_HOME": str(cwd / "asker"), "STRONGROOM_PASSPHRASE": "of the test"}
+    home = {"STRONGROOM_HOME": str(cwd / "asker"), "STRONGROOM_PASSPHRASE": PASSPHRASE}
     process = subprocess.run(
         [sys.executable, "-m", "strongroom.cli", *map(str, arguments)],
         cwd=cwd,
@@ -84,6 +85,7 @@ def folder(
 ) -> Path:
     """With a model file, a CSV file and a package of each."""
     folder = tmp_path_factory.mktemp("trees")
+    write_identity(folder / "asker")
     for name, (model, rows) in models.items():
         file = folder / FILES[name]
         model.save_model(file) if name == "boosted" else dump(model, file)

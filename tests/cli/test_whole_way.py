@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from model_owner import PASSPHRASE, write_identity
 from numpy.typing import NDArray
 from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression
@@ -20,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from skops.io import dump
 
 from strongroom.cli.demo_server import RunningServer, running_server
-from strongroom.package.file import load
+from strongroom.package.file import read
 
 
 def strongroom(*arguments: str | Path, cwd: Path, **environment: str) -> tuple[int, str, str]:
@@ -46,7 +47,9 @@ def write_rows(path: Path, names: list[str], rows: NDArray[np.float64]) -> Path:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("whole-way")
+    folder = tmp_path_factory.mktemp("whole-way")
+    write_identity(folder / "asker")
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +69,7 @@ def package(folder: Path, model: Pipeline) -> Path:
     )
     assert status == 0, err
     package = folder / "wine.strongroom"
-    assert load(package).digest in out
+    assert read(package).digest in out
     return package
 
 
@@ -83,7 +86,7 @@ def ask(folder: Path, server: RunningServer, *more: str | Path) -> tuple[int, st
         *("predict", "--url", server.url, "--model", "wine", "--ca", server.certificate, *more),
         cwd=folder,
         STRONGROOM_TOKEN=server.token,
-        STRONGROOM_PASSPHRASE="of the test",
+        STRONGROOM_PASSPHRASE=PASSPHRASE,
     )
 
 
@@ -91,7 +94,7 @@ def test_predictions_are_the_plain_model_s(
     folder: Path, package: Path, server: RunningServer, model: Pipeline
 ) -> None:
     X = load_wine().data
-    trust = load(package).digest
+    trust = read(package).digest
     status, _, err = ask(folder, server, "--trust", trust, "sample.csv", "-o", "labels.csv")
     assert status == 0, err
     header, *labels = (folder / "labels.csv").read_text().splitlines()
@@ -120,17 +123,17 @@ def test_a_served_model_is_compared_with_the_plain_one(
 ) -> None:
     status, out, err = strongroom(
         *("compare", server.url, "sample.csv", "--model", "wine.skops", "--name", "wine"),
-        *("--trust", load(package).digest, "--ca", server.certificate, "--json"),
+        *("--trust", read(package).digest, "--ca", server.certificate, "--json"),
         *("-o", "compared.svg"),
         cwd=folder,
         STRONGROOM_TOKEN=server.token,
-        STRONGROOM_PASSPHRASE="of the test",
+        STRONGROOM_PASSPHRASE=PASSPHRASE,
     )
     assert status == 0, err
     shown = json.loads(out)
     assert (shown["rows"], shown["agreement"]) == (178, 1.0)
     assert shown["max_score_difference"] <= shown["declared_score_error"]
-    assert shown["package_digest"] == load(package).digest
+    assert shown["package_digest"] == read(package).digest
     assert (folder / "compared.svg").read_text().startswith("<svg")
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from strongroom.canonical import canonical_json
 from strongroom.engine import (
     CATALOGUE,
     Evaluator,
@@ -26,10 +26,12 @@ from strongroom.engine import (
     rotation_element,
 )
 from strongroom.keys.key_sets import ClientKeySet
-from strongroom.package.file import load
+from strongroom.package.file import read
 from strongroom.package.manifest import encode_manifest
 from strongroom.protections.interface import KeyNeed, KeyNeeds, KeySets
-from strongroom.server.model import ServedModel
+from strongroom.receipts.authority import grant_authority
+from strongroom.receipts.statement import Subject
+from strongroom.server.model import Means, ServedModel
 
 PARAMETERS: Final = next(name for name, entry in CATALOGUE.items() if entry.special_primes)
 LIMBS: Final = 2
@@ -93,7 +95,9 @@ class RotatingProtection:
     def check(self, plan: Any, policy: Any) -> None:
         pass
 
-    def open_client(self, plan: Any, keys: Any, policy: Any, *, package: str) -> RotatingSide:
+    def open_client(
+        self, plan: Any, keys: Any, policy: Any, *, package: str, serving: Any = None
+    ) -> RotatingSide:
         parameters = catalogued(PARAMETERS)
         stored = keys.secret(PARAMETERS)
         if stored is None:
@@ -119,9 +123,11 @@ class _Answer:
         return ciphertext_to_bytes(total)
 
 
-def open_model(path: str) -> ServedModel:
+def open_model(path: str, means: Means) -> ServedModel:
     """The server's loader: a package, served as the model that its name says."""
-    package = load(Path(path))
+    package = read(path)
+    assert means.keeper is not None
+    package.open(means.keeper, purpose="serve")  # the server vouches for what it opened
     name = package.manifest.name
     return ServedModel(
         name=name,
@@ -132,4 +138,8 @@ def open_model(path: str) -> ServedModel:
         request_limit=1 << 20,
         answer=_Answer(name),
         key_needs=needs(name),
+        owner=package.owner.to_text(),
+        signatures=canonical_json(package.signatures).decode(),
+        authority=grant_authority(package.grants[0]),
+        subject=Subject.of(package.manifest),
     )

@@ -14,6 +14,7 @@ from typing import Any, Final
 import httpx
 import numpy as np
 from key_fakes import PARAMETERS, needs, plain
+from model_owner import PASSPHRASE as IDENTITY_PASSPHRASE
 
 from strongroom.client.client import Client
 from strongroom.engine import catalogued, public_key_bytes, switching_key_bytes
@@ -50,6 +51,7 @@ class KeyServer:
             "port": 0,
             "workers": 1,
             "loader": "key_fakes:open_model",
+            "identity": "default",
             "key_chunk_bytes": CHUNK_BYTES,
         } | fields
         self.url = ""
@@ -64,7 +66,8 @@ class KeyServer:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env=os.environ | {"PYTHONPATH": PYTHON_PATH},
+                env=os.environ
+                | {"PYTHONPATH": PYTHON_PATH, "STRONGROOM_PASSPHRASE": IDENTITY_PASSPHRASE},
             )
         lines: queue.Queue[str] = queue.Queue()
         assert self.process.stdout is not None

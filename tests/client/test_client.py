@@ -11,11 +11,12 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
+from served_proofs import package_of
 
-from strongroom.client.client import Client, Timings
+from strongroom.client.client import Client
+from strongroom.client.timings import Timings
 from strongroom.errors import InputError, KeyStoreError, ModelError, PolicyError, ServerError
 from strongroom.keys.store import KeyStore
-from strongroom.package.file import Package
 
 Connect = Callable[..., Client]
 WEIGHTS = np.array([0.5, -2.0])
@@ -118,12 +119,8 @@ def test_a_method_that_the_plain_model_lacks_is_refused_before_anything_is_sent(
     output = msgspec.structs.replace(
         plan.output, link="identity", methods=("predict", "decision_function")
     )
-    server.package = Package.create(
-        name="m",
-        plan=msgspec.structs.replace(plan, output=output),
-        payload=b"",
-        parity=server.package.manifest.parity,
-    )
+    prediction = msgspec.structs.replace(plan.prediction, output=output)
+    server.serve(package_of(plan=msgspec.structs.replace(plan, prediction=prediction)))
     with connect(trust=server.package) as client:
         with pytest.raises(ModelError) as caught:
             client.predict_proba(rows)

@@ -8,12 +8,13 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from served_proofs import package_of
 
 from strongroom import Client
 from strongroom.errors import InputError
 from strongroom.models.features import Features
 from strongroom.models.rows import InputSpec
-from strongroom.package.file import Package
+from strongroom.package.protected import Package
 
 
 @pytest.fixture
@@ -22,10 +23,10 @@ def package(package: Package) -> Package:
     plan = package.manifest.plan
     columns = plan.input.columns
     spec = InputSpec(columns, (), "float64", shape=(1, 1, columns))
-    imaged = msgspec.structs.replace(plan, input=spec, features=Features.plain(columns))
-    return Package.create(
-        name="m", plan=imaged, payload=package.payload, parity=package.manifest.parity
+    prediction = msgspec.structs.replace(
+        plan.prediction, input=spec, features=Features.plain(columns)
     )
+    return package_of(plan=msgspec.structs.replace(plan, prediction=prediction))
 
 
 def test_images_and_flat_rows_are_answered_alike(

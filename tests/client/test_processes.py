@@ -17,11 +17,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from model_owner import OWNER
 
 from strongroom.client.client import Client
 from strongroom.errors import ServerError
 from strongroom.keys.store import KeyStore
-from strongroom.package.file import Package
+from strongroom.package.protected import Package
 
 ROWS = np.arange(12.0).reshape(6, 2)
 SCORES = ROWS @ np.array([0.5, -2.0])
@@ -36,7 +37,7 @@ def pauses() -> None:
 
 @pytest.fixture
 def start(package: Package, tmp_path: Path) -> Iterator[Start]:
-    package.save(tmp_path / "m.strongroom")
+    package.save(tmp_path / "m.strongroom", owner=OWNER)
     script = Path(__file__).with_name("tiny_server.py")
     started: list[subprocess.Popen[str]] = []
 

@@ -6,7 +6,6 @@ Prints its port. MODE is "serve", or the moment at which it kills itself with SI
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import ssl
@@ -16,17 +15,14 @@ from pathlib import Path
 
 import httpx
 
-from strongroom.package.file import load
+from strongroom.package.file import read
 
-_spec = importlib.util.spec_from_file_location("fakes", Path(__file__).with_name("conftest.py"))
-assert _spec is not None
-assert _spec.loader is not None
-fakes = importlib.util.module_from_spec(_spec)
-sys.modules["fakes"] = fakes
-_spec.loader.exec_module(fakes)
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+
+from fake_server import FakeServer  # noqa: E402
 
 package, port, mode, *certificate = sys.argv[1:]
-fake = fakes.FakeServer(load(package))
+fake = FakeServer(read(package))
 
 
 class Handler(BaseHTTPRequestHandler):

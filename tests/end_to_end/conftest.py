@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from model_owner import write_identity
 
 from strongroom import Client, KeyStore, Package
 
@@ -25,6 +26,7 @@ Connect = Callable[..., Client]
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test sees the keys of whoever runs it."""
+    write_identity(tmp_path / "home")
     monkeypatch.setenv("STRONGROOM_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("STRONGROOM_PASSPHRASE", raising=False)
     return tmp_path / "home"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from model_owner import OWNER, PASSPHRASE, write_identity
 
 from strongroom import Package
 from strongroom.cli.demo_server import write_certificate
@@ -47,15 +48,19 @@ class RunningServer:
     def port(self) -> int:
         return int(self.url.rpartition(":")[2])
 
-    def workers(self) -> list[psutil.Process]:
+    def children(self) -> list[psutil.Process]:
+        """The keeper and the workers."""
         return psutil.Process(self.process.pid).children(recursive=True)
+
+    def workers(self) -> list[psutil.Process]:
+        return [child for child in self.children() if "strongroom.server.worker" in _line(child)]
 
     def worker_pids(self) -> set[int]:
         return {worker.pid for worker in self.workers()}
 
     def pids(self) -> list[int]:
-        """Front first, then the workers."""
-        return [self.process.pid, *sorted(self.worker_pids())]
+        """Front first, then the keeper and the workers."""
+        return [self.process.pid, *sorted(child.pid for child in self.children())]
 
     def log(self) -> str:
         return (self.folder / "server.log").read_text()
@@ -66,12 +71,12 @@ class RunningServer:
         return [line for line in lines if line["event"] == name]
 
     def kill(self) -> None:
-        """SIGKILL to the front; its workers must follow it."""
-        workers = self.workers()
+        """SIGKILL to the front; its keeper and its workers must follow it."""
+        children = self.children()
         self.process.kill()
         self.process.wait(20)
-        _, alive = psutil.wait_procs(workers, timeout=20)
-        assert not alive, "a worker outlived its front"
+        _, alive = psutil.wait_procs(children, timeout=20)
+        assert not alive, "a keeper or a worker outlived its front"
 
     def start_again(self) -> None:
         """Start a new front on the same port, with the same files."""
@@ -92,6 +97,13 @@ class RunningServer:
         if self.process.stdout is not None:
             self.process.stdout.close()
         return self.process.wait(30)
+
+
+def _line(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:  # it has ended
+        return []
 
 
 def start_server(
@@ -126,13 +138,14 @@ def write_server(folder: Path, packages: list[Package]) -> tuple[dict[str, Any],
     paths = []
     for package in packages:
         paths.append(str(folder / f"{package.manifest.name}.strongroom"))
-        package.save(paths[-1])
+        package.save(paths[-1], owner=OWNER)
     tokens = folder / "tokens.json"
     create_token(tokens, "nobody")
     config: dict[str, Any] = {
         "packages": paths,
         "tokens": str(tokens),
         "port": 0,
+        "identity": "default",
         "workers": 1,
         "request_bytes": 8 << 20,
     }
@@ -144,7 +157,9 @@ def write_server(folder: Path, packages: list[Package]) -> tuple[dict[str, Any],
         "HOME": str(folder),
         "TMPDIR": str(folder / "tmp"),
         "PYTHONDONTWRITEBYTECODE": "1",
+        "STRONGROOM_PASSPHRASE": PASSPHRASE,
     }
+    write_identity(folder / ".strongroom")
     return config, environment
 
 

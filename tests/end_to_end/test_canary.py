@@ -51,7 +51,7 @@ def circuit(binary: Trained) -> LinearCircuit:
 
 def served_digest(server: RunningServer) -> str:
     """What front and workers are known to have in memory."""
-    return strongroom.load(server.config["packages"][0]).digest
+    return strongroom.read(server.config["packages"][0]).digest
 
 
 def search(server: RunningServer, needles: list[Needle], traffic: RecordingProxy) -> set[Any]:
@@ -145,6 +145,12 @@ class CarelessSide:
         body: bytes
 
 
+def make_careless(client: Client, plaintext: Callable[[NDArray[np.float64]], bytes]) -> None:
+    side: Any = CarelessSide(5, plaintext)
+    asker: Any = client._asker
+    client._side = asker._side = side
+
+
 def z_scaled(circuit: LinearCircuit, rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(
         (rows - np.array(circuit.layout.centre)) / np.array(circuit.layout.half_width)
@@ -186,7 +192,7 @@ def test_canary_search_finds_the_rows_of_a_client_that_does_not_encrypt(
     needles = [n for n in needles_of_row(circuit, rows[2]) if n.form.startswith(form)]
     with RecordingProxy(server.port) as proxy:
         client = connect(server, binary.package, url=proxy.url)
-        client._side = CarelessSide(5, lambda rows: CARELESS[form](circuit, rows))  # type: ignore[assignment]
+        make_careless(client, lambda rows: CARELESS[form](circuit, rows))
         with pytest.raises(StrongroomError) as caught:
             client.predict(rows)
         assert caught.value.code == "SR-CIPHERTEXT-FORMAT", "the server computes on no plaintext"
@@ -206,7 +212,7 @@ def test_canary_search_finds_a_secret_key_that_is_sent(
         client = connect(server, binary.package, url=proxy.url, keys=keys)
         secret = keys.secret(binary.package.manifest.plan.parameters)
         assert secret is not None
-        client._side = CarelessSide(5, lambda rows: secret)  # type: ignore[assignment]
+        make_careless(client, lambda rows: secret)
         with pytest.raises(StrongroomError):
             client.predict(binary.held_out)
         needles = [n for n in needles_of_key(secret, circuit) if n.form == "secret key"]

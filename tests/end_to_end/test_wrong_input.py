@@ -3,6 +3,7 @@ is left behind, and no text repeats what was in a cell."""
 
 from __future__ import annotations
 
+import os
 import struct
 import warnings
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from model_owner import OWNER
 from recorded_traffic import RecordingTransport
 from server_processes import RunningServer, run_server, snapshot, write_server
 from sklearn.impute import KNNImputer
@@ -209,7 +211,7 @@ def test_a_model_that_is_not_there(
         )
 
     refused(ask, "SR-SERVER-MODEL", "no model 'prognosis'")
-    assert not home.exists()
+    assert os.listdir(home) == ["identities"]
 
 
 WRONG_TOKENS: dict[str, Callable[[str], str | None]] = {
@@ -239,7 +241,9 @@ def test_a_wrong_token(
     line = refused(ask, "SR-SERVER-TOKEN", "missing, unknown or revoked")
     for secret in (server.token, token):
         assert secret is None or secret not in line + server.log()
-    assert not home.exists(), "no key is made and nothing pinned for a server that refuses"
+    assert os.listdir(home) == ["identities"], (
+        "no key is made and nothing pinned for a server that refuses"
+    )
 
 
 def test_a_token_with_white_space_is_refused_before_it_is_sent(
@@ -274,12 +278,13 @@ def test_a_model_that_is_replaced_while_a_client_is_open_answers_it_no_more(
 ) -> None:
     # Other weights under the very same plan, so that nothing inside the protected request differs.
     manifest = binary.package.manifest
-    header = len(binary.package.payload) - 8 * 31
-    numbers = np.frombuffer(binary.package.payload, "<f8", offset=header)
+    weights = bytes(binary.package.payload["model"])
+    header = len(weights) - 8 * 31
+    numbers = np.frombuffer(weights, "<f8", offset=header)
     replaced = Package.create(
         name=manifest.name,
         plan=manifest.plan,
-        payload=binary.package.payload[:header] + (-numbers).tobytes(),
+        payload={"model": weights[:header] + (-numbers).tobytes()},
         parity=manifest.parity,
     )
     server = serve([binary.package])
@@ -287,7 +292,7 @@ def test_a_model_that_is_replaced_while_a_client_is_open_answers_it_no_more(
     client = connect(server, binary.package, transport=transport)
     client.predict(binary.held_out[:1])
     server.kill()
-    replaced.save(server.config["packages"][0], overwrite=True)
+    replaced.save(server.config["packages"][0], owner=OWNER, overwrite=True)
     server.start_again()
     asked = transport.inferences
     refused(lambda: client.predict(binary.held_out), "SR-PACKAGE-DIGEST", "another package")
@@ -332,7 +337,7 @@ def test_a_wrong_sample_protects_nothing(binary: Trained, mistake: str) -> None:
 
 def test_a_package_of_a_newer_version_is_not_opened(binary: Trained, tmp_path: Path) -> None:
     path = tmp_path / "newer.strongroom"
-    binary.package.save(path)
+    binary.package.save(path, owner=OWNER)
     data = bytearray(path.read_bytes())
     struct.pack_into("<I", data, 8, FORMAT_VERSION + 1)
     path.write_bytes(data)

@@ -54,7 +54,7 @@ def test_encrypted_diagnoses_are_those_of_the_plain_model(summary: dict[str, Any
 
 
 def test_time_and_bytes_are_those_of_the_requests(summary: dict[str, Any], folder: Path) -> None:
-    plan = strongroom.load(folder / "owner" / "model.strongroom").manifest.plan
+    plan = strongroom.read(folder / "owner" / "model.strongroom").manifest.plan
     assert summary["bytes_sent"] == pytest.approx(ROWS * plan.costs.request_bytes, rel=0.1)
     assert summary["bytes_received"] == pytest.approx(ROWS * plan.costs.response_bytes, rel=0.1)
     assert summary["key_bytes_sent"] == pytest.approx(plan.costs.evaluation_key_bytes, rel=0.1)
@@ -65,7 +65,7 @@ def test_time_and_bytes_are_those_of_the_requests(summary: dict[str, Any], folde
 def test_who_learned_what_is_the_statement_of_the_package(
     ran: Ran, summary: dict[str, Any], folder: Path
 ) -> None:
-    package = strongroom.load(folder / "server" / "model.strongroom")
+    package = strongroom.read(folder / "server" / "model.strongroom")
     assert summary["package_digest"] == package.digest
     guarantee = msgspec.convert(summary["guarantee"], Guarantee)
     assert guarantee == package.manifest.plan.guarantee

@@ -20,7 +20,11 @@ def cells(notebook: Path) -> list[dict[str, Any]]:
 
 
 def test_each_application_has_a_notebook() -> None:
-    assert [path.parent.name for path in NOTEBOOKS] == ["fraud_detection", "healthcare"]
+    assert [path.parent.name for path in NOTEBOOKS] == [
+        "fraud_detection",
+        "healthcare",
+        "model_sharing",
+    ]
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)

@@ -17,7 +17,10 @@ from strongroom.keys.sealing import (
     MAXIMUM_SECRET_BYTES,
     Header,
     KeyringEntry,
+    Lock,
     Passphrase,
+    ServiceKey,
+    TokenKey,
     read_header,
     seal,
     unseal,
@@ -25,6 +28,8 @@ from strongroom.keys.sealing import (
 
 KEY = bytes(range(32))
 LOCK = Passphrase(salt="00" * 16, iterations=1, lanes=1, memory_kib=128)
+TOKEN = TokenKey(token="vault", object="key", nonce="00" * 12, wrapped="00" * 48)
+SERVICE = ServiceKey(key="arn:aws:kms:eu-central-1:1:key/0a", wrapped=bytes(96))
 HEADER = Header("n12", "2026-11-22T12:43:00Z", LOCK)
 
 
@@ -76,6 +81,11 @@ def _with_lock(**lock: object) -> bytes:
     return _with_header(canonical_json(fields))
 
 
+def _with_wrap(lock: Lock, **changed: object) -> bytes:
+    unlock = {**msgspec.to_builtins(lock), **changed}
+    return _with_header(canonical_json({**msgspec.to_builtins(HEADER), "unlock": unlock}))
+
+
 _GOOD = seal(HEADER, KEY, b"secret")
 
 FAULTS: dict[str, Callable[[], bytes]] = {
@@ -100,6 +110,13 @@ FAULTS: dict[str, Callable[[], bytes]] = {
     "no_iterations": lambda: _with_lock(iterations=0),
     "no_memory": lambda: _with_lock(memory_kib=1),
     "short_salt": lambda: _with_lock(salt="00"),
+    "token_short_nonce": lambda: _with_wrap(TOKEN, nonce="00"),
+    "token_long_key": lambda: _with_wrap(TOKEN, wrapped="00" * 49),
+    "token_no_label": lambda: _with_wrap(TOKEN, token=""),
+    "token_names_a_module": lambda: _with_wrap(TOKEN, module="/tmp/module.so"),
+    "service_no_arn": lambda: _with_wrap(SERVICE, key="alias/strongroom"),
+    "service_names_an_endpoint": lambda: _with_wrap(SERVICE, endpoint="http://127.0.0.1"),
+    "service_long_key": lambda: _with_wrap(SERVICE, wrapped="A" * 2048),
 }
 
 
@@ -136,6 +153,12 @@ def test_ciphertext_can_not_move_below_another_name() -> None:
 def test_a_keyring_header_holds_no_key() -> None:
     header = Header("n12", "2026-11-22T12:43:00Z", KeyringEntry(entry="ab" * 16))
     assert KEY.hex().encode() not in seal(header, KEY, b"")
+    assert read_header(seal(header, KEY, b""), "f") == header
+
+
+@pytest.mark.parametrize("lock", [TOKEN, SERVICE])
+def test_a_wrapped_key_is_read_back_as_it_was(lock: Lock) -> None:
+    header = Header("n12", "2026-11-22T12:43:00Z", lock)
     assert read_header(seal(header, KEY, b""), "f") == header
 
 

@@ -7,12 +7,14 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import keyring
 import keyring.backends.null
 import pytest
 
 from strongroom.errors import KeyStoreError
+from strongroom.keys.sealed_files import SealedFiles
 from strongroom.keys.store import KeyStore
 
 SECRET = b"canary-secret-0815" * 20
@@ -340,7 +342,7 @@ def test_a_store_in_memory_touches_no_disk(home: Path) -> None:
     assert store.store("n12", SECRET) == SECRET
     assert store.store("n12", b"another") == SECRET
     assert [entry.locked_by for entry in store.entries()] == ["memory"]
-    store.pins.pin("https://a", "m", "sha256:" + "0" * 64)
+    store.pins.pin("https://a", "m", "identity:" + "0" * 64)
     store.delete("n12")
     assert store.secret("n12") is None
     assert not home.exists()
@@ -386,13 +388,13 @@ def test_losing_a_race_gives_the_winner_s_secret(
 ) -> None:
     loser, winner = KeyStore.open(), KeyStore.open()
     assert loser.secret("n12") is None
-    create = KeyStore._create
+    create = SealedFiles.create
 
-    def late(self: KeyStore, name: str, secret: bytes) -> bytes:
-        if self is loser:
+    def late(self: SealedFiles, name: str, *arguments: Any) -> None:
+        if self is loser._files:
             winner.store(name, b"winner")
-        return create(self, name, secret)
+        create(self, name, *arguments)
 
-    monkeypatch.setattr(KeyStore, "_create", late)
+    monkeypatch.setattr(SealedFiles, "create", late)
     assert loser.store("n12", b"loser") == b"winner"
     assert len(memory_keyring.entries) == 1  # type: ignore[attr-defined]

@@ -9,6 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from written_models import assert_written_alike
 
 from strongroom.compiler.layering import layered
 from strongroom.errors import ModelError
@@ -67,7 +68,10 @@ def scored(proto: Any, X: np.ndarray) -> tuple[Graph, np.ndarray]:
     """The graph, and its scores by the layered form; rows of X are flattened."""
     graph = import_onnx(proto)
     rows = graph.input.rows(X.reshape(len(X), -1))
-    return graph, layered(graph).arguments(graph.features.encode(rows))[-1]
+    features = graph.features.encode(rows)
+    scores = layered(graph).arguments(features)[-1]
+    assert_written_alike(graph, features, scores)
+    return graph, scores
 
 
 def functions(proto: Any) -> set[str]:

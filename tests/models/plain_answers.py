@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn import datasets
 from sklearn.base import clone
+from written_models import assert_written_alike
 
 from strongroom.compiler.layering import layered
 from strongroom.models.graph import Graph
@@ -59,8 +60,13 @@ def fitted(model: Any, X: Any, y: Any) -> Any:
 
 
 def scores_of(graph: Graph, X: Any) -> np.ndarray:
-    """Raw scores of rows, by way of the layered form, in float64."""
-    return layered(graph).arguments(graph.features.encode(graph.input.rows(X)))[-1]
+    """Raw scores of rows, by way of the layered form, in float64; what the graph is written as, if
+    it has no trees over a grid, has to give the same."""
+    features = graph.features.encode(graph.input.rows(X))
+    scores = layered(graph).arguments(features)[-1]
+    if all(node.operator != "TreeEnsemble" for node in graph.nodes):
+        assert_written_alike(graph, features, scores)
+    return scores
 
 
 def close(ours: np.ndarray, theirs: np.ndarray, tolerance: float = TOLERANCE) -> bool:

@@ -168,7 +168,7 @@ def test_a_missing_library_is_named_with_the_command_that_installs_it(
     monkeypatch.setitem(sys.modules, "sklearn.utils.validation", None)
     error = refusal(model)
     assert error.code == "SR-MODEL-EXTRA"
-    assert "pip install strongroom[sklearn]" in str(error)
+    assert "pip install 'strongroom[sklearn]'" in str(error)
 
 
 def test_estimators_that_lack_what_they_were_fitted_to_are_refused() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from written_models import assert_written_alike
 
 from strongroom.compiler.layering import is_affine, layered
 from strongroom.errors import ModelError
@@ -88,7 +89,10 @@ def made(name: str, dtype: torch.dtype = torch.float32) -> Any:
 
 
 def scores_of(graph: Graph) -> np.ndarray:
-    return layered(graph).arguments(graph.features.encode(graph.input.rows(ROWS)))[-1]
+    features = graph.features.encode(graph.input.rows(ROWS))
+    scores = layered(graph).arguments(features)[-1]
+    assert_written_alike(graph, features, scores)
+    return scores
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -272,6 +276,7 @@ def test_modules_of_images_and_windows_agree_with_themselves(
     assert graph.input.shape == shape
     rows = graph.input.rows(X)
     scores = layered(graph).arguments(graph.features.encode(rows))[-1]
+    assert_written_alike(graph, graph.features.encode(rows), scores)
     plain = plain_predictions(module, graph, rows)
     ours = graph.output.predict(scores)
     assert ours.shape == plain.shape

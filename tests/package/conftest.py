@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import msgspec
 import pytest
+from model_owner import OWNER
 
 from strongroom.compiler.plan import Plan
-from strongroom.package.file import Package
+from strongroom.keys.seen import Seen
 from strongroom.package.manifest import Parity
+from strongroom.package.protected import Package
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture
@@ -24,4 +29,16 @@ def parity() -> Parity:
 
 @pytest.fixture
 def package(plan: Plan, parity: Parity) -> Package:
-    return Package.create(name="breast-cancer", plan=plan, payload=b"weights" * 9, parity=parity)
+    return Package.create(
+        name="breast-cancer",
+        plan=plan,
+        payload={"model": b"weights" * 9},
+        parity=parity,
+        owner=OWNER,
+    )
+
+
+@pytest.fixture
+def seen() -> Seen:
+    """Nothing seen yet."""
+    return Seen(None)

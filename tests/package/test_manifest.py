@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from model_owner import OWNER
 
 from strongroom.canonical import canonical_json, digest
 from strongroom.compiler.plan import Plan
 from strongroom.errors import PackageError
-from strongroom.package.file import Package
 from strongroom.package.manifest import (
     MAXIMUM_MANIFEST_BYTES,
     Manifest,
@@ -23,6 +23,7 @@ from strongroom.package.manifest import (
     encode_manifest,
     new_manifest,
 )
+from strongroom.package.protected import Package
 
 
 def test_decoding_gives_back_the_manifest_and_the_same_bytes(package: Package) -> None:
@@ -42,14 +43,22 @@ def test_whole_numbers_in_fields_of_floating_point_do_not_change_the_bytes(
         ),
     )
     manifest = new_manifest(
-        name="m", version="1", release=1, plan=whole, parity=parity, payload=b""
+        name="m",
+        version="1",
+        release=1,
+        plan=whole,
+        parity=parity,
+        owner=OWNER.fingerprint,
+        payload_digest="sha256:" + "0" * 64,
+        payload_bytes=0,
     )
     assert decode_manifest(encode_manifest(manifest)) == manifest
 
 
 def test_two_packages_of_one_plan_differ(plan: Plan, parity: Parity) -> None:
     first, second = (
-        Package.create(name="m", plan=plan, payload=b"", parity=parity) for _ in range(2)
+        Package.create(name="m", plan=plan, payload={}, parity=parity, owner=OWNER)
+        for _ in range(2)
     )
     assert first.digest != second.digest
 
@@ -71,6 +80,9 @@ FAULTS: dict[str, Callable[[dict[str, Any]], None]] = {
     "wrong_type": _change("release", "1"),
     "release_zero": _change("release", 0),
     "format_version_zero": _change("format_version", 0),
+    "format_version_one": _change("format_version", 1),
+    "owner_missing": lambda fields: fields.pop("owner"),
+    "owner_of_another_kind": _change("owner", "sha256:" + "0" * 64),
     "name_with_slash": _change("name", "../x"),
     "name_with_newline": _change("name", "x\n"),
     "created_in_local_time": _change("created", "2026-11-22T12:43:00+01:00"),
@@ -78,7 +90,7 @@ FAULTS: dict[str, Callable[[dict[str, Any]], None]] = {
     "created_unpadded": _change("created", "2026-2-3T12:43:00Z"),
     "plan_changed_after_digest": _change("plan.parameters", "weak"),
     "guarantee_changed_after_digest": _change("plan.guarantee.sanitising_bits", 0),
-    "other_protection": _change("protection", "sealed"),
+    "other_protection": _change("protection", "mpc"),
     "digest_of_another_kind": _change("payload_digest", "md5:00"),
     "digest_in_capitals": _change("payload_digest", "sha256:" + "A" * 64),
     "negative_payload": _change("payload_bytes", -1),
@@ -138,7 +150,7 @@ def test_bytes_that_are_not_canonical_are_refused(package: Package, rewriting: s
 def test_a_newer_manifest_names_both_versions(package: Package) -> None:
     fields = msgspec.to_builtins(package.manifest)
     data = canonical_json({**fields, "format_version": 7, "from_the_future": True})
-    with pytest.raises(PackageError, match=r"format version 7.*reads up to 1") as caught:
+    with pytest.raises(PackageError, match=r"format version 7.*reads up to 2") as caught:
         decode_manifest(data)
     assert caught.value.code == "SR-PACKAGE-VERSION"
 
@@ -146,7 +158,7 @@ def test_a_newer_manifest_names_both_versions(package: Package) -> None:
 @pytest.mark.parametrize("name", ["", "a b", "a/b", "..", "ü", "x" * 101, "a\n"])
 def test_a_name_that_does_not_fit_a_url_is_refused(name: str, plan: Plan, parity: Parity) -> None:
     with pytest.raises(PackageError) as caught:
-        Package.create(name=name, plan=plan, payload=b"", parity=parity)
+        Package.create(name=name, plan=plan, payload={}, parity=parity, owner=OWNER)
     assert caught.value.code == "SR-PACKAGE-NAME"
 
 
@@ -155,7 +167,7 @@ def test_a_plan_with_nan_can_not_be_packed(plan: Plan, parity: Parity) -> None:
         plan, layout=msgspec.structs.replace(plan.layout, centre=(math.nan, 0.0))
     )
     with pytest.raises(PackageError) as caught:
-        Package.create(name="m", plan=broken, payload=b"", parity=parity)
+        Package.create(name="m", plan=broken, payload={}, parity=parity, owner=OWNER)
     assert caught.value.code == "SR-PLAN-INVALID"
 
 

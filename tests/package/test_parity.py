@@ -17,8 +17,9 @@ from strongroom.models.links import Link
 from strongroom.models.load import import_model
 from strongroom.models.output import OutputSpec
 from strongroom.package.parity import agreeing, plain_scores, protected_scores
+from strongroom.package.payload import Payload
 from strongroom.policy import Policy
-from strongroom.protections.interface import KeyNeeds, KeySets
+from strongroom.protections.interface import KeyNeeds, KeySets, Serving
 
 
 @dataclass
@@ -37,11 +38,13 @@ class TwoSides:
         self.packages: list[str] = []
         self.opened: list[KeySets | None] = []
 
-    def open_server(self, plan: Any, payload: bytes, *, package: str) -> Any:
+    def open_server(self, plan: Any, payload: Payload, *, package: str, serving: Serving) -> Any:
         self.packages.append(package)
         return self
 
-    def open_client(self, plan: Any, keys: Any, policy: Policy, *, package: str) -> Any:
+    def open_client(
+        self, plan: Any, keys: Any, policy: Policy, *, package: str, serving: object
+    ) -> Any:
         self.packages.append(package)
         assert keys.home is None  # nothing of a throw-away key touches the disk
         return self
@@ -68,7 +71,7 @@ def run(sides: TwoSides, rows: NDArray[np.float64], told: list[int]) -> NDArray[
     plan: Any = SimpleNamespace(output=SimpleNamespace(outputs=rows.shape[1]))
     protection: Any = sides
     return protected_scores(
-        protection, plan, b"", rows, Policy(), package="sha256:…", advance=told.append
+        protection, plan, {}, rows, Policy(), package="sha256:…", advance=told.append
     )
 
 

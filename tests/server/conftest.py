@@ -156,6 +156,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Ru
             "port": 0,
             "workers": 1,
             "loader": "misbehaving_models:open_model",
+            "identity": None,
             "worker_memory_bytes": 256 << 20,
         }
         process = start_process(config | fields, folder)
@@ -194,6 +195,7 @@ def refused(tmp_path: Path) -> Callable[..., tuple[int, str]]:
             "port": 0,
             "workers": 1,
             "loader": "misbehaving_models:open_model",
+            "identity": None,
         }
         process = start_process(config | fields, tmp_path)
         output, _ = process.communicate(timeout=30)

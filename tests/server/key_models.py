@@ -13,7 +13,7 @@ from misbehaving_models import DIGEST, MANIFEST
 
 from strongroom.engine import CATALOGUE, catalogued, rotation_element
 from strongroom.protections.interface import KeyNeed, KeyNeeds, KeySets
-from strongroom.server.model import ServedModel
+from strongroom.server.model import Means, ServedModel
 
 PARAMETERS = next(name for name, entry in CATALOGUE.items() if entry.special_primes)
 
@@ -39,7 +39,7 @@ def _answer(request: bytes | memoryview, *, keys: KeySets | None = None, threads
     return found.digest()
 
 
-def open_model(path: str) -> ServedModel:
+def open_model(path: str, means: Means) -> ServedModel:
     """A model of any name; `keyless` takes no keys."""
     return ServedModel(
         name=path,

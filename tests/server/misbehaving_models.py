@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from strongroom.errors import CiphertextError, PackageError
-from strongroom.server.model import ServedModel
+from strongroom.server.model import Means, ServedModel
 
 MANIFEST = '{"guarantee":{"protection":"test"},"name":"obedient"}'
 DIGEST = "sha256:" + "ab" * 32
@@ -41,7 +41,7 @@ def _obey(request: bytes | memoryview, *, keys: object = None, threads: int = 1)
     return bytes(request)
 
 
-def open_model(path: str) -> ServedModel:
+def open_model(path: str, means: Means) -> ServedModel:
     """`path` is "name", "name@version", or a file "name.model" that holds the version."""
     if path == "damaged":
         raise PackageError("SR-PACKAGE-FILE", "the file damaged is no package", "Protect it anew")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from strongroom.errors import ServerError
+from strongroom.keys.serving import MAXIMUM_PACKAGES
 from strongroom.server.catalogue import Catalogue
 from strongroom.server.config import ServerConfig, read_config
 from strongroom.server.model import ModelDescription
@@ -101,7 +102,7 @@ def test_the_version_configured_last_is_the_default() -> None:
     catalogue = Catalogue([_model("m", "2"), _model("n", "1"), _model("m", "10")], 1 << 20)
     assert catalogue.find("m", None).model.version == "10"
     assert catalogue.find("m", "2").index == 0
-    assert json.loads(catalogue.find("m", None).metadata)["versions"] == ["2", "10"]
+    assert json.loads(catalogue.find("m", None).metadata(None))["versions"] == ["2", "10"]
 
 
 def test_two_packages_of_one_version_are_refused() -> None:
@@ -127,3 +128,10 @@ def test_an_unknown_model_or_version_is_not_found() -> None:
             catalogue.find(name, version)
         assert caught.value.http_status == 404
         assert len(str(caught.value)) < 300
+
+
+def test_no_more_packages_than_a_key_configuration_names() -> None:
+    most = tuple(str(number) for number in range(MAXIMUM_PACKAGES))
+    ServerConfig(packages=most, tokens="t")
+    with pytest.raises(ServerError, match="packages has 257 entries"):
+        ServerConfig(packages=(*most, "one more"), tokens="t")

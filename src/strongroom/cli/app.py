@@ -10,17 +10,24 @@ from typing import Annotated
 import typer
 
 from strongroom.cli import (
+    broker,
     compare,
     demo,
     explain,
+    export,
     failures,
+    identities,
     inspect,
+    keygen,
     keys,
     plan,
     predict,
     protect,
+    receipt,
     serve,
+    sharing,
     uploaded_keys,
+    verify,
 )
 
 app = typer.Typer(
@@ -30,12 +37,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("keygen")(keygen.keygen_command)
+app.add_typer(identities.app, name="identity")
 app.command("plan")(plan.plan_command)
 app.command("protect")(protect.protect_command)
 app.command("inspect")(inspect.inspect_command)
 app.command("explain")(explain.explain_command)
+app.command("recipients")(sharing.recipients_command)
+app.command("grant")(sharing.grant_command)
+app.command("revoke")(sharing.revoke_command)
+app.command("rotate")(sharing.rotate_command)
+app.command("export-manifest")(export.export_manifest_command)
 app.command("serve")(serve.serve_command)
+app.command("broker")(broker.broker_command)
 app.command("predict")(predict.predict_command)
+app.add_typer(receipt.app, name="receipt")
+app.command("verify")(verify.verify_command)
 app.command("compare")(compare.compare_command)
 app.add_typer(keys.app, name="keys")
 keys.app.add_typer(uploaded_keys.app, name="uploaded")

@@ -19,10 +19,12 @@ from strongroom.cli.output_file import require_ending, require_writable, write_o
 from strongroom.cli.policy_options import JsonOption, NoHeaderOption
 from strongroom.cli.predict import say_keys_sent
 from strongroom.cli.rows_file import read_rows
+from strongroom.cli.sharing import open_identity
 from strongroom.cli.token import find_token
 from strongroom.client.client import Client
 from strongroom.client.progress import RowProgress
 from strongroom.compiler.plan import Plan
+from strongroom.keys.identity_store import DEFAULT_NAME
 from strongroom.keys.store import KeyStore
 from strongroom.models.graph import Graph
 from strongroom.models.load import import_model
@@ -131,7 +133,7 @@ def compare_command(
                 protected = client.scores(table)
             plan, digest = client.plan, client.package_digest
     else:
-        package = strongroom.load(source)
+        package = strongroom.load(source, open_identity(DEFAULT_NAME))
         plan, digest = package.manifest.plan, package.digest
         checked = _checked(table, graph, plan)
         with table.naming_lines():
@@ -179,7 +181,7 @@ def _local_scores(package: strongroom.Package, rows: NDArray[np.float64]) -> NDA
     demands = {
         demand: getattr(plan.guarantee, demand)
         for demand in Policy.__struct_fields__
-        if hasattr(plan.guarantee, demand)
+        if plan.guarantee.ring_degree and hasattr(plan.guarantee, demand)
     }
     with RowProgress(len(rows)) as progress:
         return protected_scores(

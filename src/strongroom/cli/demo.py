@@ -19,13 +19,14 @@ import strongroom
 from strongroom.cli import demo_report, show, statement
 from strongroom.cli.demo_model import TrainedModel, train
 from strongroom.cli.demo_report import DemoResult
-from strongroom.cli.demo_server import RunningServer, running_server
+from strongroom.cli.demo_server import RunningServer, fresh_home, running_server
 from strongroom.cli.output_file import write_output
 from strongroom.cli.policy_options import JsonOption
-from strongroom.client.client import Client, Timings
+from strongroom.client.client import Client
+from strongroom.client.timings import Timings
 from strongroom.errors import InputRangeWarning
 from strongroom.keys.store import KeyStore
-from strongroom.package.file import Package
+from strongroom.package.protected import Package
 
 _SHOWN_COLUMNS: Final = 12
 _SHOWN_BYTES: Final = 192
@@ -52,12 +53,13 @@ def demo_command(
         say("training a logistic regression on the breast-cancer data")
         trained = train()
         say("protecting it, and measuring that it agrees with the plain model")
+        owner, home = fresh_home(folder / "home")
         package = strongroom.protect(
-            trained.pipeline, sample=trained.training_rows, name="breast-cancer"
+            trained.pipeline, sample=trained.training_rows, name="breast-cancer", owner=owner
         )
-        package.save(folder / "breast-cancer.strongroom")
+        package.save(folder / "breast-cancer.strongroom", owner=owner)
         say("starting the server as its own process, with TLS on loopback")
-        with running_server([folder / "breast-cancer.strongroom"], folder) as server:
+        with running_server([folder / "breast-cancer.strongroom"], folder, home=home) as server:
             say(f"asking {server.url} about {len(trained.held_out_rows)} held-out rows")
             result = _ask(trained, package, server, folder)
     write_output(output, demo_report.report(result), overwrite=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import os
+import secrets
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from strongroom.errors import ServerError
+from strongroom.keys.custody import PASSPHRASE_ENVIRONMENT
+from strongroom.keys.home import HOME_ENVIRONMENT
+from strongroom.keys.identity import Identity
+from strongroom.keys.identity_store import IdentityStore
 from strongroom.server.tokens import create_token
 
 _READY = "strongroom serving on "
@@ -41,13 +47,20 @@ class RunningServer:
 
 @contextmanager
 def running_server(
-    packages: Sequence[Path], folder: Path, *, workers: int = 1, threads: int | None = None
+    packages: Sequence[Path],
+    folder: Path,
+    *,
+    workers: int = 1,
+    threads: int | None = None,
+    home: Mapping[str, str] | None = None,
 ) -> Iterator[RunningServer]:
     """Serve packages from a process of its own until the context ends.
 
     Args:
         folder: for everything that the server writes.
         threads: of one evaluation; what the server thinks right, if None.
+        home: the environment of `fresh_home`, whose identity the packages are granted to; that of
+            this process if None.
 
     Raises:
         ServerError: SR-SERVER-CONFIG if the process ends instead of serving.
@@ -62,7 +75,13 @@ def running_server(
     command += [] if threads is None else ["--threads", str(threads)]
     command += ["--tls-cert", str(certificate), "--tls-key", str(key)]
     with log.open("wb") as errors:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+        process = subprocess.Popen(
+            command,
+            env=os.environ | dict(home or {}),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
     try:
         assert process.stdout is not None
         line = process.stdout.readline().strip()
@@ -80,6 +99,20 @@ def running_server(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def fresh_home(folder: Path) -> tuple[Identity, dict[str, str]]:
+    """A home with an identity "default", for a while; `strongroom keygen` makes one for good.
+
+    Args:
+        folder: where it shall be.
+
+    Returns:
+        The identity, and the environment in which commands use it; its passphrase is random.
+    """
+    passphrase = secrets.token_urlsafe(24)
+    identity = IdentityStore.open(folder, passphrase=passphrase).create()
+    return identity, {HOME_ENVIRONMENT: str(folder), PASSPHRASE_ENVIRONMENT: passphrase}
 
 
 def write_certificate(certificate: Path, key: Path) -> None:

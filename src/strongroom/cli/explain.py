@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-import strongroom
 from strongroom.cli import show, statement
 from strongroom.cli.policy_options import JsonOption
 from strongroom.cli.token import find_token
 from strongroom.client.transport import Transport
+from strongroom.package.file import read
 from strongroom.package.manifest import Manifest, decode_manifest
 
 
@@ -32,19 +32,26 @@ def explain_command(
 ) -> None:
     """Say who sees what of rows, answers and weights, and what is not promised.
 
-    What a server says of itself is shown as it says it; compare the digest with the one that the
-    model's owner gives.
+    What a server says of itself is shown as it says it; compare the digest, or the owner, with
+    what the model's owner gives. Of a file the signatures are checked.
     """
     if source.startswith(("http://", "https://")):
         if model is None:
             raise typer.BadParameter("a URL needs --model NAME")
         manifest = _served(source, model, find_token(None, token_file), ca)
     else:
-        manifest = strongroom.load(source).manifest
+        manifest = read(source).manifest
     guarantee = manifest.plan.guarantee
     said = statement.sentences(guarantee)
     if as_json:
-        show.print_json({"digest": manifest.digest, "guarantee": guarantee, "sentences": said})
+        show.print_json(
+            {
+                "digest": manifest.digest,
+                "owner": manifest.owner,
+                "guarantee": guarantee,
+                "sentences": said,
+            }
+        )
         return
     show.print_table(
         f"{manifest.name}: who sees what",
@@ -53,6 +60,7 @@ def explain_command(
     )
     show.print_lines(said)
     print(f"digest {manifest.digest}")
+    print(f"owner {manifest.owner}")
 
 
 def _served(url: str, model: str, token: str | None, ca: Path | None) -> Manifest:
@@ -61,4 +69,4 @@ def _served(url: str, model: str, token: str | None, ca: Path | None) -> Manifes
         served = transport.model_metadata(model)
     finally:
         transport.close()
-    return decode_manifest(served.manifest.encode())
+    return decode_manifest(served.proof.manifest.encode("utf-8", "surrogatepass"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import sys
@@ -11,10 +13,12 @@ from typing import TextIO
 
 import typer
 
-from strongroom.errors import StrongroomError
+from strongroom.errors import InputError, StrongroomError
 
 USAGE_STATUS = 2
 INTERRUPTED_STATUS = 130
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def report(failure: BaseException, *, as_json: bool, program: str = "strongroom") -> int:
@@ -28,13 +32,23 @@ def report(failure: BaseException, *, as_json: bool, program: str = "strongroom"
         return INTERRUPTED_STATUS
     if os.environ.get("STRONGROOM_DEBUG") == "1":
         traceback.print_exception(failure)
+    if isinstance(failure, OSError) and failure.errno in _FULL:
+        # Files that are named are refused where they are written; this is what has no name.
+        failure = InputError(
+            "SR-INPUT-FILE",
+            f"standard output or a temporary file can't be written: {failure.strerror}",
+            "Make room, or write elsewhere",
+        )
     if isinstance(failure, StrongroomError):
         code, sentence, status = failure.code, str(failure), failure.exit_status
     elif isinstance(failure, typer.TyperException):
         code, status = "SR-USAGE", failure.exit_code
         sentence = f"[{code}] {_one_line(failure.format_message())}"
         if status == USAGE_STATUS:
-            sentence = f"{sentence.rstrip('.')}. See `{program} --help`."
+            context = getattr(failure, "ctx", None)
+            command = context.command_path if context is not None else program
+            sentence += "" if sentence.endswith(("?", ".")) else "."
+            sentence += f" See `{command} --help`."
         if not failure.format_message():  # the help that was printed already says what to do
             return status
     else:
@@ -45,7 +59,10 @@ def report(failure: BaseException, *, as_json: bool, program: str = "strongroom"
         )
     print(f"error: {sentence}", file=sys.stderr)
     if as_json:
-        print(json.dumps({"error": sentence.removeprefix(f"[{code}] "), "code": code}))
+        # Where nothing can be written, the line and the status are all that there is to say.
+        with contextlib.suppress(OSError):
+            print(json.dumps({"error": sentence.removeprefix(f"[{code}] "), "code": code}))
+            sys.stdout.flush()
     return status
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,9 +14,11 @@ from strongroom.cli import policy_options as options
 from strongroom.cli.output_file import require_ending, require_writable, write_output
 from strongroom.cli.rows_file import read_rows
 from strongroom.compiler.depth import RingDepth, levels_used, ring_depths
-from strongroom.compiler.plan import NetworkLayout, Plan
+from strongroom.compiler.plan import NetworkLayout, Plan, SealedLayout
+from strongroom.models.text_rows import TextRows
 from strongroom.package.build import candidates
 from strongroom.policy import Policy
+from strongroom.protections.sealed.statement import NAME as SEALED
 
 ModelArgument = Annotated[
     Path,
@@ -25,13 +28,18 @@ ModelArgument = Annotated[
     ),
 ]
 SampleOption = Annotated[
-    Path, typer.Option("--sample", help="CSV file of typical rows, for example the training rows.")
+    Path | None,
+    typer.Option(
+        "--sample",
+        help="CSV file of typical rows, for example the training rows. Without one, an ONNX model "
+        "is asked with named tensors (protection sealed).",
+    ),
 ]
 
 
 def plan_command(
     model: ModelArgument,
-    sample: SampleOption,
+    sample: SampleOption = None,
     protection: options.ProtectionOption = "fhe",
     security: options.SecurityOption = options.DEFAULT.security,
     sanitising_bits: options.LambdaOption = options.DEFAULT.sanitising_bits,
@@ -63,13 +71,15 @@ def plan_command(
         minimum_agreement=minimum_agreement,
         objective=objective,
     )
-    rows = read_rows(sample, header=not no_header)
-    with show.working("planning"), rows.naming_lines():
+    rows = sample_rows(sample, protection, header=not no_header)
+    with show.working("planning"), nullcontext() if rows is None else rows.naming_lines():
         found = candidates(model, sample=rows, protection=protection, policy=policy, trees=trees)
         plans = [candidate.plan for candidate in found]
         plan = plans[0]
         depths = ring_depths(policy) if isinstance(plan.layout, NetworkLayout) else ()
         if html is not None:
+            if isinstance(plan.layout, SealedLayout):
+                raise typer.BadParameter("--html draws plans of protections that compute encrypted")
             planned = plan_page.PlannedModel(model.name, plans, found[0].stages(), depths)
             write_output(html, plan_page.page(planned), overwrite=overwrite)
     if as_json:
@@ -85,7 +95,7 @@ def plan_command(
             shown,
         )
     show.print_table(
-        f"Predicted costs ({plan.protection}, {plan.parameters})",
+        f"Predicted costs ({', '.join(filter(None, (plan.protection, plan.parameters)))})",
         ("what", "predicted"),
         statement.cost_rows(plan),
     )
@@ -98,12 +108,21 @@ def plan_command(
         print(f"wrote {html}")
 
 
+def sample_rows(sample: Path | None, protection: str, *, header: bool) -> TextRows | None:
+    """The rows of the sample; None where there is none and the protection can do without."""
+    if sample is not None:
+        return read_rows(sample, header=header)
+    if protection != SEALED:
+        raise typer.BadParameter(f"protection {protection[:40]} needs --sample FILE")
+    return None
+
+
 def _object(plans: Sequence[Plan], depths: Sequence[RingDepth]) -> dict[str, Any]:
     layout = plans[0].layout
     others = [
         {
             "parameters": plan.parameters,
-            "rows_per_ciphertext": plan.layout.rows_per_ciphertext,
+            "rows_per_ciphertext": plan.rows_at_once,
             "costs": plan.costs,
         }
         for plan in plans

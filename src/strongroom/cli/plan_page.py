@@ -48,7 +48,7 @@ def page(model: PlannedModel) -> str:
         primes,
         request=byte_count(costs.request_bytes),
         response=byte_count(costs.response_bytes),
-        rows=plan.layout.rows_per_ciphertext,
+        rows=plan.rows_at_once,
     )
     sentences = "".join(f"<li>{escape(one)}</li>" for one in statement.sentences(guarantee))
     legend = "".join(

@@ -49,7 +49,7 @@ DecoysOption = Annotated[
     typer.Option("--decoys", help="Trees: of a padded grid, decoys for each cut point."),
 ]
 ProtectionOption = Annotated[
-    str, typer.Option("--protection", help="How the model is guarded: fhe.")
+    str, typer.Option("--protection", help="How the model is guarded: fhe or sealed.")
 ]
 NoHeaderOption = Annotated[
     bool, typer.Option("--no-header", help="The CSV file has no line of column names.")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from numpy.typing import NDArray
@@ -16,9 +17,14 @@ from strongroom.cli.policy_options import JsonOption, NoHeaderOption
 from strongroom.cli.rows_file import read_rows
 from strongroom.cli.token import find_token
 from strongroom.client.client import Client
+from strongroom.compiler.plan import NetworkLayout
 from strongroom.keys.store import KeyStore
 from strongroom.models.output import Method
 from strongroom.models.text_rows import TextRows
+from strongroom.policy import Policy
+
+_LONG_SECONDS: Final = 60.0
+"""From here on it is said beforehand how long the answers take."""
 
 
 def predict_command(
@@ -33,8 +39,14 @@ def predict_command(
     ] = None,
     trust: Annotated[
         str,
-        typer.Option("--trust", help="The package digest from the model's owner, or first-use."),
+        typer.Option("--trust", help="The owner's .pub file or identity:…; a digest; first-use."),
     ] = "first-use",
+    protection: Annotated[
+        str | None,
+        typer.Option(
+            "--protection", help="The one to accept: fhe or sealed; default: as it was before."
+        ),
+    ] = None,
     token: Annotated[
         str | None,
         typer.Option("--token", help="Token; other users see it. Better: STRONGROOM_TOKEN."),
@@ -47,6 +59,10 @@ def predict_command(
     ] = None,
     proba: Annotated[bool, typer.Option("--proba", help="Write probabilities.")] = False,
     scores: Annotated[bool, typer.Option("--scores", help="Write the decision function.")] = False,
+    receipt: Annotated[
+        Path | None,
+        typer.Option("--receipt", help="Ask for receipts; file to write, one a line."),
+    ] = None,
     timeout_seconds: Annotated[
         float, typer.Option("--timeout-seconds", help="For one answer of the server.")
     ] = 30.0,
@@ -58,34 +74,47 @@ def predict_command(
     if proba and scores:
         raise typer.BadParameter("--proba and --scores exclude each other")
     method: Method = "predict_proba" if proba else "decision_function" if scores else "predict"
-    if output is not None:
-        require_writable(output, overwrite=overwrite)
+    for path in (output, receipt):
+        if path is not None:
+            require_writable(path, overwrite=overwrite)
     table = read_rows(rows, header=not no_header)
     with Client(
         url,
         model=model,
         token=find_token(token, token_file),
         trust=trust,
+        policy=Policy(protection=protection),
         keys=KeyStore.open(prompt=passphrase.prompt()),
+        receipts=receipt is not None,
         ca=ca,
         timeout_seconds=timeout_seconds,
     ) as client:
         say_keys_sent(client)
+        _say_how_long(client, len(table.cells))
         with table.naming_lines():
             answers = _ask(client, method, table)
         names = predictions.column_names(method, client.plan.output, answers)
         text = predictions.prediction_text(names, answers)
         if output is not None:
             write_output(output, text, overwrite=overwrite)
+        if receipt is not None:
+            lines = "".join(f"{one.text}\n" for one in client.receipts)
+            write_output(receipt, lines, overwrite=overwrite)
         if as_json:
             summary: dict[str, Any] = {
                 "rows": len(answers),
                 "method": method,
                 "package_digest": client.package_digest,
+                "owner": client.owner.fingerprint,
+                "server": client.server.fingerprint,
                 "key_bytes_sent": client.key_bytes_sent,
                 "timings": client.timings,
             }
-            where = {"predictions": answers.tolist()} if output is None else {"output": str(output)}
+            where: dict[str, Any] = {"output": str(output)}
+            if output is None:
+                where = {"predictions": answers.tolist()}
+            if receipt is not None:
+                where["receipt"] = str(receipt)
             show.print_json(summary | where)
             return
     if output is None:
@@ -99,6 +128,19 @@ def say_keys_sent(client: Client) -> None:
     if client.key_bytes_sent:
         size = show.byte_count(client.key_bytes_sent)
         print(f"sent {size} of evaluation keys, which the server keeps", file=sys.stderr)
+
+
+def _say_how_long(client: Client, rows: int) -> None:
+    """Tell how long many rows take, by the plan: nothing is written before all are answered."""
+    costs, layout = client.plan.costs, client.plan.layout
+    held = layout.rows_per_ciphertext if isinstance(layout, NetworkLayout) else 1
+    seconds = -(-rows // held) * costs.server_milliseconds / 1000.0
+    if seconds >= _LONG_SECONDS:
+        print(
+            f"{rows} rows take the server about {math.ceil(seconds / 60.0)} minutes, by the plan; "
+            "all answers come at the end",
+            file=sys.stderr,
+        )
 
 
 def _ask(client: Client, method: Method, rows: TextRows) -> NDArray[Any]:

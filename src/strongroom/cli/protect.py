@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +11,18 @@ import typer
 import strongroom
 from strongroom.cli import policy_options as options
 from strongroom.cli import show
-from strongroom.cli.plan import ModelArgument, SampleOption
+from strongroom.cli.plan import ModelArgument, SampleOption, sample_rows
 from strongroom.cli.rows_file import read_rows
+from strongroom.cli.sharing import (
+    ExpiresOption,
+    IdentityOption,
+    PurposeOption,
+    moment,
+    open_identity,
+    public_identity,
+)
 from strongroom.errors import PackageError
+from strongroom.keys.identity_store import DEFAULT_NAME
 from strongroom.models.categories import Label
 from strongroom.models.text_rows import TextRows, typed_labels
 from strongroom.policy import Policy
@@ -20,14 +30,29 @@ from strongroom.policy import Policy
 
 def protect_command(
     model: ModelArgument,
-    sample: SampleOption,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="The package to write, NAME.strongroom.")
     ],
+    sample: SampleOption = None,
     name: Annotated[
         str | None, typer.Option("--name", help="Name to serve it under; default: the file's.")
     ] = None,
     version: Annotated[str, typer.Option("--version", help="Version of the model.")] = "1",
+    release: Annotated[
+        int,
+        typer.Option("--release", min=1, help="Counts the model's releases; may only grow."),
+    ] = 1,
+    identity: IdentityOption = DEFAULT_NAME,
+    recipients: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--recipient",
+            metavar="FILE",
+            help="Public identity to grant it to, as `strongroom keygen` makes it; again for more.",
+        ),
+    ] = None,
+    purpose: PurposeOption = "serve",
+    expires: ExpiresOption = None,
     protection: options.ProtectionOption = "fhe",
     security: options.SecurityOption = options.DEFAULT.security,
     sanitising_bits: options.LambdaOption = options.DEFAULT.sanitising_bits,
@@ -62,6 +87,10 @@ def protect_command(
         raise PackageError(
             "SR-PACKAGE-FILE", f"{output} can't be written", "Name a file in an existing folder"
         )
+    granted = [public_identity(recipient) for recipient in recipients or ()]
+    end = moment(expires)
+    if not granted and (end is not None or purpose != "serve"):
+        raise typer.BadParameter("--purpose and --expires go with --recipient")
     trees = options.tree_options(grid, trees_per_group, decoys)
     if label_column is not None and (members is None or nonmembers is None):
         raise typer.BadParameter("--label-column goes with --members and --nonmembers")
@@ -74,8 +103,10 @@ def protect_command(
     )
     inside = _labelled(members, label_column, header=not no_header)
     outside = _labelled(nonmembers, label_column, header=not no_header)
-    rows = read_rows(sample, header=not no_header)
-    with show.working("planning, and measuring on the sample"), rows.naming_lines():
+    rows = sample_rows(sample, protection, header=not no_header)
+    owner = open_identity(identity)  # asks now, not when minutes of work are done
+    naming = nullcontext() if rows is None else rows.naming_lines()
+    with show.working("planning, and measuring on the sample"), naming:
         package = strongroom.protect(
             model,
             sample=rows,
@@ -84,15 +115,29 @@ def protect_command(
             trees=trees,
             name=name or output.stem,
             version=version,
+            release=release,
+            owner=owner,
             members=inside[0],
             nonmembers=outside[0],
             member_labels=inside[1],
             nonmember_labels=outside[1],
         )
-    package.save(output, overwrite=overwrite)
+    package.save(
+        output,
+        owner=owner,
+        recipients=granted,
+        purpose=purpose,
+        expires=end,
+        overwrite=overwrite,
+    )
     if as_json:
         show.print_json(
-            {"package": str(output), "digest": package.digest, "manifest": package.manifest}
+            {
+                "package": str(output),
+                "digest": package.digest,
+                "owner": package.owner.to_text(),
+                "manifest": package.manifest,
+            }
         )
         return
     parity = package.manifest.parity
@@ -104,7 +149,9 @@ def protect_command(
         show.print_lines([package.manifest.plan.guarantee.training_data])
     print(f"wrote {output}")
     print(f"digest {package.digest}")
-    print("Give the digest to those who will ask the model; they pass it as --trust.")
+    print(f"owner {package.owner.fingerprint}")
+    print("Give the owner's fingerprint, or the digest, to those who will ask; they pass it as")
+    print("--trust. Servers of others need a grant: strongroom grant.")
 
 
 def _labelled(

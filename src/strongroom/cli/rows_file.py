@@ -73,9 +73,23 @@ def _parse(lines: _CsvReader, path: Path, header: bool) -> TextRows:
             )
         rows.append(cells)
         places.append(lines.line_num)
+    if columns == 1:
+        _require_commas([*([list(names)] if names else []), *rows[:1]], path)
     if not rows:
         raise InputError("SR-INPUT-SHAPE", f"{path} holds no rows", "Give at least one row")
     return TextRows(str(path), names, rows, places)
+
+
+def _require_commas(lines: list[list[str]], path: Path) -> None:
+    """That lines of one cell are not several cells with something else between them."""
+    for separator, its_name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        counts = {line[0].count(separator) for line in lines}
+        if len(counts) == 1 and 0 not in counts:
+            raise InputError(
+                "SR-INPUT-FILE",
+                f"{path} has {its_name} between its cells",
+                "Save it with commas, and numbers with a decimal point",
+            )
 
 
 def _names(cells: list[str], path: Path) -> tuple[str, ...]:

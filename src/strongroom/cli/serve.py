@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
 import typer
 
 from strongroom.cli import show
 from strongroom.cli.policy_options import JsonOption
+
+_ATTESTATIONS: Final[dict[str, Literal["tsm", "development"]]] = {
+    "tsm": "tsm",
+    "development": "development",
+}
 
 
 def serve_command(
@@ -48,9 +53,43 @@ def serve_command(
         int,
         typer.Option("--key-mib-per-tenant", help="Room for one tenant's keys, in MiB."),
     ] = 4096,
+    identity: Annotated[
+        str,
+        typer.Option("--identity", help="Identity to serve as; the packages are granted to it."),
+    ] = "default",
+    attestation: Annotated[
+        str | None,
+        typer.Option(
+            "--attestation",
+            help="Evidence to show: tsm (an SEV-SNP or TDX guest) or development (no proof).",
+        ),
+    ] = None,
+    attestation_certificates: Annotated[
+        Path | None,
+        typer.Option("--attestation-certificates", help="AMD's three certificates, PEM."),
+    ] = None,
+    attestation_collateral: Annotated[
+        Path | None, typer.Option("--attestation-collateral", help="Intel's collateral, JSON.")
+    ] = None,
+    broker: Annotated[
+        str | None,
+        typer.Option(
+            "--broker",
+            help="URL of a key broker that releases the packages to evidence; no --identity then.",
+        ),
+    ] = None,
+    broker_token: Annotated[
+        Path | None, typer.Option("--broker-token", help="File that holds the broker's token.")
+    ] = None,
+    broker_ca: Annotated[
+        Path | None, typer.Option("--broker-ca", help="Certificates to trust for it, PEM.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Serve PACKAGES to whoever has a token, until it is told to stop (SIGTERM or Ctrl-C).
+
+    The identity is opened by a process of its own: with STRONGROOM_PASSPHRASE, the system's
+    keyring, or a passphrase that it asks for. `strongroom keygen` makes one.
 
     Says on which URL once it answers; with --json in one JSON line.
     """
@@ -70,14 +109,31 @@ def serve_command(
             tokens=str(tokens),
             host=host,
             port=port,
-            tls_certificate=None if tls_certificate is None else str(tls_certificate),
-            tls_key=None if tls_key is None else str(tls_key),
+            tls_certificate=_text(tls_certificate),
+            tls_key=_text(tls_key),
             workers=workers,
             threads=threads,
             worker_memory_bytes=worker_memory_mib << 20,
             evaluation_timeout_seconds=evaluation_timeout_seconds,
-            key_folder=None if key_folder is None else str(key_folder),
+            key_folder=_text(key_folder),
             key_bytes_per_tenant=key_mib_per_tenant << 20,
+            identity=identity,
+            attestation=_attestation(attestation),
+            attestation_certificates=_text(attestation_certificates),
+            attestation_collateral=_text(attestation_collateral),
+            broker=broker,
+            broker_token=_text(broker_token),
+            broker_ca=_text(broker_ca),
         ),
         announce=announce,
     )
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _attestation(text: str | None) -> Literal["tsm", "development"] | None:
+    if text is not None and text not in _ATTESTATIONS:
+        raise typer.BadParameter(f"--attestation is {text[:40]!r}: choose tsm or development")
+    return None if text is None else _ATTESTATIONS[text]

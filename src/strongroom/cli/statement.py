@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from strongroom.cli.show import byte_count, milliseconds
-from strongroom.compiler.plan import Guarantee, NetworkLayout, Plan, Visibility
+from strongroom.compiler.plan import Guarantee, NetworkLayout, Plan, SealedLayout, Visibility
 
 CANDIDATE_HEAD: Final = (
     *("", "parameters", "rows", "server", "asker", "keys", "request", "response", "precision"),
@@ -17,6 +17,7 @@ _SEES: dict[Visibility, str] = {
     "hidden": "does not see",
     "visible": "sees",
     "hidden-while-computing": "does not see while computing",
+    "serving-process": "sees in the serving process only",
 }
 
 
@@ -42,6 +43,20 @@ def _weights_from_client(guarantee: Guarantee) -> str:
 
 def sentences(guarantee: Guarantee) -> list[str]:
     """The statement as plain sentences, the promises first, then what is not promised."""
+    computed_on = guarantee.ring_degree > 0
+    said = _encrypted(guarantee) if computed_on else _sealed(guarantee)
+    said.extend(_visible(guarantee.structure_visible))
+    said.extend(f"Assumption: {assumption}" for assumption in guarantee.assumptions)
+    said.append(
+        "Not promised: answers alone reveal the model to whoever may ask often enough; "
+        f"for one of this size that takes about {guarantee.queries_to_extract:,} answers."
+    )
+    said.append(f"Training data: {guarantee.training_data}")
+    return said
+
+
+def _encrypted(guarantee: Guarantee) -> list[str]:
+    """What is promised where the server computes on ciphertexts."""
     said = [
         f"Protection: {guarantee.protection}, security level {guarantee.security}, "
         f"ring degree {guarantee.ring_degree}, modulus of {guarantee.log_modulus:.0f} bits.",
@@ -66,19 +81,26 @@ def sentences(guarantee: Guarantee) -> list[str]:
         f"decryption floods for {guarantee.decryption_bits} bits over "
         f"{guarantee.decryption_queries:,} answers a key."
     )
-    said.extend(_visible(guarantee.structure_visible))
-    said.extend(f"Assumption: {assumption}" for assumption in guarantee.assumptions)
-    said.append(
-        "Not promised: answers alone reveal the model to whoever may ask often enough; "
-        f"for one of this size that takes about {guarantee.queries_to_extract:,} answers."
-    )
-    said.append(f"Training data: {guarantee.training_data}")
     return said
+
+
+def _sealed(guarantee: Guarantee) -> list[str]:
+    """What is promised where one process of the server computes in the clear."""
+    return [
+        f"Protection: {guarantee.protection}, security level {guarantee.security}: X-Wing and "
+        "AES-256, broken only by whoever breaks both ML-KEM-768 and X25519.",
+        "What is asked, what is answered and the weights are in the clear in ONE place: the "
+        "serving process, while it computes. Between the asker and that process nobody reads or "
+        "alters a message unnoticed, and an answer opens for its own question only.",
+        "An asker sees answers, and no weight.",
+    ]
 
 
 def cost_rows(plan: Plan) -> list[tuple[str, str]]:
     """Rows of a table: what a plan predicts."""
-    costs, rows = plan.costs, plan.layout.rows_per_ciphertext
+    if isinstance(plan.layout, SealedLayout):
+        return _sealed_cost_rows(plan)
+    costs, rows = plan.costs, plan.rows_at_once
     threads = ", two threads" if isinstance(plan.layout, NetworkLayout) else ""
     said = [
         (f"latency at the server, one row{threads}", milliseconds(costs.server_milliseconds)),
@@ -110,6 +132,25 @@ def cost_rows(plan: Plan) -> list[tuple[str, str]]:
     ]
 
 
+def _sealed_cost_rows(plan: Plan) -> list[tuple[str, str]]:
+    costs = plan.costs
+    said = [
+        ("latency at the server, sealing included", milliseconds(costs.server_milliseconds)),
+        ("latency at the asker", milliseconds(costs.client_milliseconds)),
+        ("memory of the loaded model", byte_count(costs.model_bytes)),
+        ("request, the smallest", byte_count(costs.request_bytes)),
+        ("response to it", byte_count(costs.response_bytes)),
+        ("largest request", byte_count(costs.full_request_bytes)),
+        ("largest response", byte_count(costs.full_response_bytes)),
+    ]
+    if plan.prediction is not None:
+        said += [
+            ("rows in a request, at most", f"{costs.rows_per_request:,}"),
+            ("score error, at most", f"{costs.score_error:.1e}"),
+        ]
+    return said
+
+
 def candidate_rows(plans: Sequence[Plan]) -> list[tuple[str, ...]]:
     """Rows of a table: the first ways in which a model could run, the chosen one marked. `rows` is
     how many share a ciphertext."""
@@ -117,7 +158,7 @@ def candidate_rows(plans: Sequence[Plan]) -> list[tuple[str, ...]]:
         (
             "chosen" if place == 0 else "",
             plan.parameters,
-            f"{plan.layout.rows_per_ciphertext:,}",
+            f"{plan.rows_at_once:,}",
             milliseconds(plan.costs.server_milliseconds),
             milliseconds(plan.costs.client_milliseconds),
             byte_count(plan.costs.evaluation_key_bytes),
@@ -131,6 +172,8 @@ def candidate_rows(plans: Sequence[Plan]) -> list[tuple[str, ...]]:
 
 def model_line(plan: Plan) -> str:
     """One line on what the model takes and gives."""
+    if plan.prediction is None:
+        return _tensor_line(plan)
     outcome = (
         f"{len(plan.output.classes)} classes"
         if plan.output.task == "classification"
@@ -145,6 +188,21 @@ def model_line(plan: Plan) -> str:
         f"{line}; {plan.layout.features:,} numbers of a row are encrypted, "
         f"{len(steps)} hidden step{'s' * (len(steps) > 1)} of {units} units"
     )
+
+
+def _tensor_line(plan: Plan) -> str:
+    layout = plan.layout
+    if not isinstance(layout, SealedLayout):
+        return "named tensors"
+    sides = (
+        ", ".join(
+            f"{spec.name} {spec.dtype}"
+            f"[{', '.join('any' if size is None else str(size) for size in spec.shape)}]"
+            for spec in specs
+        )
+        for specs in (layout.inputs, layout.outputs)
+    )
+    return "named tensors: {} in, {} out".format(*sides)
 
 
 def _visible(structure: Sequence[str]) -> list[str]:

@@ -1,19 +1,20 @@
 """Client: asks a server that can't read the question.
 
-    with Client("https://models.example", model="breast-cancer", trust="sha256:…") as client:
+    with Client("https://models.example", model="breast-cancer", trust="owner.pub") as client:
         labels = client.predict(X)
 
-Before any row leaves, the served package is compared with what is trusted and its plan with the
-policy (see `client.trust` and the protection's own checks). Evaluation keys that the model needs
-and the server lacks are sent then, and again should the server have dropped them. Rows are checked,
-encoded and encrypted here, computed on there, and decrypted, linked and labelled here.
+Before any row leaves, the served package and the server's keys are traced back to who is trusted,
+and the plan is compared with the policy (see `client.trust` and the protection's own checks).
+Evaluation keys that the model needs and the server lacks are sent then, and again should the server
+have dropped them. Rows are checked, encoded and encrypted here, computed on there, and decrypted,
+linked and labelled here.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -22,51 +23,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strongroom import protections
+from strongroom.client.asking import Asker
 from strongroom.client.key_spool import KeySpool
 from strongroom.client.key_upload import KeyUpload
 from strongroom.client.progress import RowProgress
-from strongroom.client.transport import Exchange, Transport
-from strongroom.client.trust import Trust, Verifier
+from strongroom.client.serving_keys import ServingKeys
+from strongroom.client.timings import Timings
+from strongroom.client.transport import Transport
+from strongroom.client.trust import Verifier
 from strongroom.compiler.plan import Guarantee, Plan
 from strongroom.errors import KeyStoreError, ModelError, ServerError
+from strongroom.keys.identity import PublicIdentity
 from strongroom.keys.store import KeyStore
 from strongroom.models.feature_columns import RowRefused
 from strongroom.models.output import Method
 from strongroom.package.manifest import Manifest
 from strongroom.policy import Policy
 from strongroom.protections.interface import ClientSide, KeyProvider
+from strongroom.receipts.proof import Trust
+from strongroom.receipts.receipt import Receipt
 
 _DEFAULT_POLICY: Final = Policy()
-
-
-@dataclass(frozen=True, slots=True)
-class Timings:
-    """Where the time of one call went, and how much was sent; all requests together.
-
-    Attributes:
-        encode_seconds, encrypt_seconds, decrypt_seconds: here.
-        send_seconds: sending, the network both ways, and repetitions after failures.
-        queue_seconds, compute_seconds: at the server, as it says.
-        receive_seconds: reading the answers.
-        bytes_sent, bytes_received: of the HTTP bodies.
-        requests: how many.
-    """
-
-    encode_seconds: float = 0.0
-    encrypt_seconds: float = 0.0
-    send_seconds: float = 0.0
-    queue_seconds: float = 0.0
-    compute_seconds: float = 0.0
-    receive_seconds: float = 0.0
-    decrypt_seconds: float = 0.0
-    bytes_sent: int = 0
-    bytes_received: int = 0
-    requests: int = 0
-
-    def __add__(self, other: Timings) -> Timings:
-        return Timings(
-            **{name: getattr(self, name) + getattr(other, name) for name in self.__slots__}
-        )
 
 
 class Client:
@@ -78,11 +55,13 @@ class Client:
         url: of the server: "https://models.example:8443"; plain http to loopback only.
         model: name under which it is served.
         token: the bearer token that the server's owner gave.
-        trust: the package's digest "sha256:…", the `Package`, or "first-use", which pins what
-            is served now and prints its digest.
+        trust: the model's owner, by its public identity, the path of its `.pub` file or its
+            fingerprint "identity:…"; or one package, by its digest "sha256:…" or itself; or
+            "first-use", which pins the owner of what is served now and prints who that is.
         policy: what the served plan must satisfy.
         keys: where keys are kept; the key store in $STRONGROOM_HOME or ~/.strongroom if None.
         passphrase: of that key store; else $STRONGROOM_PASSPHRASE or the system's keyring.
+        receipts: whether each answer must come with a receipt, see `receipts`.
         ca: PEM file of certificates to trust instead of the usual authorities.
         timeout_seconds: how long to wait for a connection, and for each next byte of an answer.
         progress: whether to show a progress bar on standard error after two seconds, for keys
@@ -91,12 +70,14 @@ class Client:
 
     Raises:
         ServerError: the server can't be reached, refuses, or breaks the protocol.
-        PackageError: SR-PACKAGE-DIGEST: it serves another package than the trusted one.
+        PackageError: SR-PACKAGE-DIGEST, -OWNER, -SIGNATURE, -GRANT, -EXPIRED, -ROLLBACK: it
+            serves what is not trusted, or may not serve it.
         PolicyError: the plan falls short of the policy.
-        KeyStoreError: the keys can't be opened.
+        KeyStoreError: the keys can't be opened; SR-IDENTITY-CLOCK: the clock is wrong.
     """
 
     _upload: KeyUpload | None = None
+    _asker: Asker | None = None
 
     def __init__(
         self,
@@ -108,6 +89,7 @@ class Client:
         policy: Policy = _DEFAULT_POLICY,
         keys: KeyProvider | None = None,
         passphrase: str | None = None,
+        receipts: bool = False,
         ca: str | os.PathLike[str] | None = None,
         timeout_seconds: float = 30.0,
         progress: bool | None = None,
@@ -123,30 +105,40 @@ class Client:
         self._progress = progress
         self._closed = False
         self._timings = Timings()
-        self._key_bytes_sent = 0
+        self._receipts: tuple[Receipt, ...] = ()
         self._transport = Transport(
             url, token=token, ca=ca, timeout_seconds=timeout_seconds, transport=transport
         )
         try:
             provider = KeyStore.open(passphrase=passphrase) if keys is None else keys
-            # A provider of another kind holds keys only; pins are then in the usual place.
-            pins = provider.pins if isinstance(provider, KeyStore) else KeyStore.open().pins
-            verifier = Verifier(trust, pins, self._transport.url, model)
-            self._manifest = verifier.manifest(self._transport.model_metadata(model))
-            self._digest = self._manifest.digest
+            # A provider of another kind holds keys only; what is remembered of owners and servers
+            # is then in the usual place.
+            store = provider if isinstance(provider, KeyStore) else KeyStore.open()
+            verifier = Verifier(trust, store.pins, store.seen, self._transport.url, model)
+            served = self._transport.model_metadata(model)
+            self._serving = ServingKeys(self._transport, verifier, model, served)
+            verifier.check_protection(self._serving.proven, policy.protection)
             protection = protections.by_name(self.plan.protection)
             protection.check(self.plan, policy)
             self._side: ClientSide[Any, Any] = protection.open_client(
-                self.plan, provider, policy, package=self._digest
+                self.plan, provider, policy, package=self.package_digest, serving=self._serving
             )
             if self._side.key_set is not None:
                 home = provider.home if isinstance(provider, KeyStore) else None
                 self._upload = KeyUpload(
                     self._transport, self._side.key_set, KeySpool(home), progress
                 )
-                self._key_bytes_sent = self._upload.send_missing()
-            # Last, so that nothing is pinned that could not be used.
-            verifier.accept(self._digest)
+            self._asker = Asker(
+                self._transport,
+                self._side,
+                self._serving,
+                self._upload,
+                model=model,
+                response_bytes=self.plan.costs.full_response_bytes,
+                receipts=receipts,
+            )
+            # Last, so that nothing is remembered that could not be used.
+            verifier.accept(self._serving.proven)
         except BaseException:
             self.close()
             raise
@@ -168,22 +160,37 @@ class Client:
     @property
     def manifest(self) -> Manifest:
         """The verified manifest of the served package."""
-        return self._manifest
+        return self._serving.proven.manifest
 
     @property
     def plan(self) -> Plan:
         """How the model runs."""
-        return self._manifest.plan
+        return self.manifest.plan
 
     @property
     def guarantee(self) -> Guarantee:
         """The guarantee statement: who sees what."""
-        return self._manifest.plan.guarantee
+        return self.plan.guarantee
 
     @property
     def package_digest(self) -> str:
         """Digest of the served package, "sha256:…"."""
-        return self._digest
+        return self._serving.proven.package
+
+    @property
+    def owner(self) -> PublicIdentity:
+        """Who signed the package, and granted it to the server."""
+        return self._serving.proven.owner
+
+    @property
+    def server(self) -> PublicIdentity:
+        """The identity under which the server serves."""
+        return self._serving.proven.server
+
+    @property
+    def receipts(self) -> tuple[Receipt, ...]:
+        """Of the last call that succeeded, one for each request; none without `receipts=True`."""
+        return self._receipts
 
     @property
     def timings(self) -> Timings:
@@ -193,7 +200,7 @@ class Client:
     @property
     def key_bytes_sent(self) -> int:
         """Bytes of keys that this client has sent; 0 where the server had them all."""
-        return self._key_bytes_sent
+        return 0 if self._asker is None else self._asker.key_bytes_sent
 
     def delete_keys(self) -> None:
         """Remove this client's key set from the server. The next call would send it again.
@@ -248,10 +255,34 @@ class Client:
         """
         return self._scores(X, "predict")
 
+    def infer(self, inputs: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+        """Ask a model of named tensors, as an ONNX Runtime session would be asked.
+
+        Args:
+            inputs: by the names of the model's inputs: arrays of their types and shapes, or lists.
+
+        Returns:
+            Arrays by the names of the model's outputs; read-only.
+
+        Raises:
+            ModelError: SR-MODEL-METHOD if the model takes rows; nothing was sent.
+            InputError: the tensors are not what the model takes; nothing was sent.
+            ServerError, CiphertextError: as for `predict`; what the model says of the tensors too.
+        """
+        asker = self._open_asker()
+        if self.plan.prediction is not None:
+            raise ModelError(
+                "SR-MODEL-METHOD", "the model takes rows, not named tensors", "Ask it with predict"
+            )
+        answered = asker.ask(inputs)
+        self._timings = answered.timings
+        self._receipts = () if answered.receipt is None else (answered.receipt,)
+        outputs: dict[str, NDArray[Any]] = answered.content
+        return outputs
+
     def _scores(self, X: Any, method: Method) -> NDArray[np.float64]:
         """Decrypted scores, shape (n, outputs), in the order of the rows."""
-        if self._closed:
-            raise ServerError("SR-SERVER-UNREACHABLE", "the client is closed", "Open a new one")
+        asker = self._open_asker()
         if method not in self.plan.output.methods:
             raise ModelError("SR-MODEL-METHOD", f"the plain model has no {method}")
         rows = self.plan.input.rows(X)
@@ -259,53 +290,22 @@ class Client:
         started, step = time.perf_counter(), self._side.rows_per_request
         self._side.check(rows)
         timings = Timings(encode_seconds=time.perf_counter() - started)
+        receipts: list[Receipt] = []
         with RowProgress(len(rows), self._progress) as progress:
             for start in range(0, len(rows), step):
                 part = slice(start, start + step)
                 try:
-                    scores[part], spent = self._ask(rows[part])
+                    answered = asker.ask(rows[part])
                 except RowRefused as refusal:
                     raise refusal.counted_from(start) from None
-                timings += spent
+                scores[part] = answered.content
+                timings += answered.timings
+                receipts += [] if answered.receipt is None else [answered.receipt]
                 progress.advance(len(rows[part]))
-        self._timings = timings
+        self._timings, self._receipts = timings, tuple(receipts)
         return scores
 
-    def _ask(self, rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], Timings]:
-        """One protected exchange."""
-        started = time.perf_counter()
-        encoded = self._side.encode(rows)
-        encoding_done = time.perf_counter()
-        pending = self._side.encrypt(encoded)
-        encrypted = time.perf_counter()
-        exchange = self._exchange(pending.body)
-        received = time.perf_counter()
-        # A failure from here on ends the call. It must not lead to a repetition: see
-        # `Transport._patiently`.
-        scores = self._side.decrypt(pending, exchange.content)
-        return scores, Timings(
-            encode_seconds=encoding_done - started,
-            encrypt_seconds=encrypted - encoding_done,
-            send_seconds=exchange.send_seconds,
-            queue_seconds=exchange.queue_seconds,
-            compute_seconds=exchange.compute_seconds,
-            receive_seconds=exchange.receive_seconds,
-            decrypt_seconds=time.perf_counter() - received,
-            bytes_sent=exchange.bytes_sent,
-            bytes_received=exchange.bytes_received,
-            requests=1,
-        )
-
-    def _exchange(self, body: bytes) -> Exchange:
-        """Send a request; where the server lacks keys, send those and then the same bytes again.
-
-        That is as safe as any repetition before an answer was decoded, and happens once.
-        """
-        limit = self.plan.costs.full_response_bytes
-        try:
-            return self._transport.infer(self._model, body, self._digest, limit)
-        except ServerError as error:
-            if error.code != "SR-KEYS-MISSING" or self._upload is None:
-                raise
-        self._key_bytes_sent += self._upload.send_missing()
-        return self._transport.infer(self._model, body, self._digest, limit)
+    def _open_asker(self) -> Asker:
+        if self._closed or self._asker is None:
+            raise ServerError("SR-SERVER-UNREACHABLE", "the client is closed", "Open a new one")
+        return self._asker

@@ -22,6 +22,7 @@ _SERVERS_OWN: Final = (
     "SR-WORKER-",
     "SR-CIPHERTEXT-",
     "SR-PACKAGE-",
+    "SR-SEALED-",
     # of keys at a server, not of the caller's key store
     "SR-KEYS-MISSING",
     "SR-KEYS-UPLOAD",

@@ -53,6 +53,7 @@ class Exchange:
         compute_seconds, queue_seconds: the server's own, as it says, at most what was waited.
         receive_seconds: reading the answer's body.
         bytes_sent, bytes_received: of the HTTP bodies.
+        receipt: a signed statement of the answer, supposedly; None if there is none.
     """
 
     content: bytes
@@ -62,6 +63,7 @@ class Exchange:
     receive_seconds: float
     bytes_sent: int
     bytes_received: int
+    receipt: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,13 @@ class Transport:
         return v2.decode_metadata(answer.body, model)
 
     def infer(
-        self, model: str, content: bytes, package_digest: str, response_bytes: int
+        self,
+        model: str,
+        content: bytes,
+        package_digest: str,
+        response_bytes: int,
+        *,
+        receipt: bool = False,
     ) -> Exchange:
         """Send one protected request.
 
@@ -160,12 +168,13 @@ class Transport:
             content: the opaque protected request.
             package_digest: of the package that shall answer.
             response_bytes: largest protected response that is accepted.
+            receipt: whether a receipt is asked for.
 
         Raises:
             ServerError: what the server says, or SR-SERVER-UNREACHABLE, -TLS, -PROTOCOL.
         """
         request_id = uuid.uuid4().hex
-        body, header_bytes = v2.encode_request(request_id, content, package_digest)
+        body, header_bytes = v2.encode_request(request_id, content, package_digest, receipt=receipt)
         request = self._http.build_request(
             "POST",
             self._path(model) + "/infer",
@@ -191,6 +200,7 @@ class Transport:
             receive_seconds=answer.ended - answer.began,
             bytes_sent=len(body),
             bytes_received=len(answer.body),
+            receipt=response.receipt,
         )
 
     def ask(

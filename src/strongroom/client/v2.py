@@ -18,6 +18,8 @@ import msgspec
 from strongroom.canonical import canonical_json
 from strongroom.errors import PackageError, ServerError
 from strongroom.package.manifest import MAXIMUM_MANIFEST_BYTES
+from strongroom.receipts.proof import Proof
+from strongroom.receipts.statement import MAXIMUM_STATEMENT_BYTES
 
 HEADER_LENGTH: Final = "Inference-Header-Content-Length"
 INPUT_NAME: Final = "protected_request"
@@ -26,8 +28,9 @@ OUTPUT_NAME: Final = "protected_response"
 MAXIMUM_HEADER_BYTES: Final = 64 * 2**10
 """Longest JSON header of a response."""
 
-MAXIMUM_METADATA_BYTES: Final = 2 * MAXIMUM_MANIFEST_BYTES + 2**20
-"""Longest metadata of a model: a manifest whose quotation marks are escaped, and the rest."""
+MAXIMUM_METADATA_BYTES: Final = 2 * MAXIMUM_MANIFEST_BYTES + 2 * 2**20
+"""Longest metadata of a model: a manifest whose quotation marks are escaped, and the rest, of
+which evidence in a key configuration is the most."""
 
 _PREFIX: Final = struct.Struct("<I")
 _LARGEST_TENSOR: Final = 2**32 - 1
@@ -38,6 +41,11 @@ Microseconds = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 class _ModelParameters(msgspec.Struct):
     manifest: str
     package_digest: str
+    # Empty texts are refused where they are verified, each as what it should have been.
+    owner: str = ""
+    signatures: str = ""
+    authority: str = ""
+    key_configuration: str = ""
 
 
 class _Model(msgspec.Struct):
@@ -60,6 +68,7 @@ class _ResponseParameters(msgspec.Struct, frozen=True):
     compute_microseconds: Microseconds = 0
     queue_microseconds: Microseconds = 0
     package_digest: str | None = None
+    receipt: Annotated[str, msgspec.Meta(max_length=MAXIMUM_STATEMENT_BYTES)] | None = None
 
 
 class _Response(msgspec.Struct):
@@ -73,11 +82,11 @@ class ModelMetadata:
     """What a server says of a model, as far as a client looks at it; nothing of it is checked.
 
     Attributes:
-        manifest: canonical JSON text of the manifest, supposedly.
-        package_digest: what the server claims to be its digest.
+        proof: what the package is and who serves it, supposedly.
+        package_digest: what the server claims to be the package's digest.
     """
 
-    manifest: str
+    proof: Proof
     package_digest: str
 
 
@@ -88,11 +97,13 @@ class InferResponse:
     Attributes:
         content: the opaque protected response.
         compute_seconds, queue_seconds: what the server says that it took.
+        receipt: a signed statement of the answer, supposedly; None if there is none.
     """
 
     content: bytes
     compute_seconds: float
     queue_seconds: float
+    receipt: str | None
 
 
 def decode_metadata(body: bytes, model: str) -> ModelMetadata:
@@ -107,14 +118,23 @@ def decode_metadata(body: bytes, model: str) -> ModelMetadata:
         raise wrong("the model's metadata is not that of a protected model") from error
     if found.name != model:
         raise wrong("the model's metadata is that of another model")
-    return ModelMetadata(found.parameters.manifest, found.parameters.package_digest)
+    shown = found.parameters
+    proof = Proof(
+        shown.manifest, shown.owner, shown.signatures, shown.authority, shown.key_configuration
+    )
+    return ModelMetadata(proof, shown.package_digest)
 
 
-def encode_request(request_id: str, content: bytes, package_digest: str) -> tuple[bytes, int]:
+def encode_request(
+    request_id: str, content: bytes, package_digest: str, *, receipt: bool = False
+) -> tuple[bytes, int]:
     """The body of an inference request, and the length of the JSON in front.
 
     The package's digest goes along, so that a server which has replaced the model meanwhile can
     refuse rather than answer with another one.
+
+    Args:
+        receipt: whether a receipt is asked for.
 
     Raises:
         ServerError: SR-REQUEST-SIZE if the content is longer than a tensor can be.
@@ -128,7 +148,8 @@ def encode_request(request_id: str, content: bytes, package_digest: str) -> tupl
     header = canonical_json(
         {
             "id": request_id,
-            "parameters": {"package_digest": package_digest},
+            "parameters": {"package_digest": package_digest}
+            | ({"receipt": True} if receipt else {}),
             "inputs": [
                 {
                     "name": INPUT_NAME,
@@ -192,6 +213,7 @@ def decode_response(
         bytes(rest[_PREFIX.size :]),
         response.parameters.compute_microseconds / 1e6,
         response.parameters.queue_microseconds / 1e6,
+        response.parameters.receipt,
     )
 
 

@@ -21,7 +21,7 @@ from strongroom.compiler.cost import (
 from strongroom.compiler.guarantee import linear_guarantee
 from strongroom.compiler.messages import Limbs, MessageSizes
 from strongroom.compiler.packing import LinearPacking
-from strongroom.compiler.plan import Costs, LinearLayout, Plan
+from strongroom.compiler.plan import Costs, LinearLayout, Plan, Prediction
 from strongroom.compiler.precision import LinearShape, Scales, choose_scales
 from strongroom.compiler.preprocessing import common_range
 from strongroom.engine import Parameters, catalogued, satisfying
@@ -100,9 +100,7 @@ def plan_linear(graph: Graph, affine: Affine, sample: NDArray[np.float64], polic
                 protection="fhe",
                 parameters=entry.name,
                 layout=layout,
-                input=graph.input,
-                features=graph.features,
-                output=graph.output,
+                prediction=Prediction(graph.input, graph.features, graph.output),
                 guarantee=linear_guarantee(
                     parameters,
                     choice.limbs.input,

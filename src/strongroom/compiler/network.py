@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -27,24 +27,15 @@ from strongroom.compiler.layers import LayeredModel
 from strongroom.compiler.network_costs import key_elements, network_costs
 from strongroom.compiler.network_fits import candidate_fits, judge
 from strongroom.compiler.network_guarantee import network_guarantee
-from strongroom.compiler.network_levels import Magnitudes, NetworkLevels, walk
+from strongroom.compiler.network_levels import NetworkLevels
 from strongroom.compiler.network_messages import NetworkSizes
 from strongroom.compiler.network_model import NetworkModel, network_model
-from strongroom.compiler.network_noise import (
-    ERROR_SIGMAS,
-    NetworkFlooding,
-    Sending,
-    Sensitivity,
-    encoding_error,
-    flooding,
-    rounded_sums,
-    sanitising_flood,
-    sum_noise,
-)
+from strongroom.compiler.network_noise import Sensitivity
 from strongroom.compiler.network_packing import NetworkPacking, StepShape, shapes
-from strongroom.compiler.plan import CircuitLayout, NetworkLayout, Plan, StepLayout
+from strongroom.compiler.network_precision import Demand, KeptPrecision, kept_precisions
+from strongroom.compiler.plan import CircuitLayout, NetworkLayout, Plan, Prediction, StepLayout
 from strongroom.compiler.preprocessing import comparison_range, network_range
-from strongroom.engine import LARGEST_LOG_FLOOD, Parameters, catalogued, satisfying
+from strongroom.engine import Parameters, catalogued, satisfying
 from strongroom.engine.slot_functions import slot_function_drops
 from strongroom.engine.square_tower_plans import SquareTowerPlan
 from strongroom.errors import PolicyError
@@ -70,8 +61,6 @@ _GUARD = 0.2
 _SCORE_ROOM = 2.0
 """How many times the largest score of the sample a score may be."""
 
-_HIGHEST_TARGET, _LOWEST_TARGET = 80, 34
-_TARGETS_TRIED = 3
 _MOST_VECTORS = 64
 _SENSITIVITY_ROWS = 100
 _REACH = 1.25
@@ -349,72 +338,13 @@ class _Search:
         if packing is None:
             return None
         largest = float(np.abs(self.scores).max())
-        magnitudes = self._magnitudes(largest)
-        circuits = [step.circuits for step in self.model.steps]
-        for limbs in range(1, parameters.limbs + 1):
-            tried = 0
-            for target in range(_HIGHEST_TARGET, _LOWEST_TARGET, -1):
-                levels = walk(parameters, circuits, magnitudes, limbs, target)
-                if levels is None:
-                    continue
-                noise = sum_noise(parameters, packing, levels, self.model)
-                if not math.isfinite(noise):
-                    # So many products that nothing is left of a value.
-                    continue
-                log_noise = math.ceil(math.log2(noise))
-                sending = Sending(parameters, packing.sums, levels.sum_limbs, levels.sum_limbs)
-                hiding = sanitising_flood(sending, log_noise, self.policy.sanitising_bits)
-                if hiding > LARGEST_LOG_FLOOD:
-                    # More primes do not help; smaller scales make less noise.
-                    continue
-                plan = self._with_levels(
-                    name, parameters, packing, levels, magnitudes, log_noise, largest
-                )
-                tried += 1
-                if plan is not None:
-                    return plan
-                if tried == _TARGETS_TRIED:
-                    break
-        return None
-
-    def _magnitudes(self, largest: float) -> Magnitudes:
-        log_bound = math.ceil(math.log2(self.largest)) if self.largest > 0.0 else 0
-        # The rounding of the final weights must vanish beside the precision.
-        least = math.ceil(self.policy.precision_bits + 3 - log_bound)
-        return Magnitudes(self.arguments, log_bound, least)
-
-    def _with_levels(
-        self,
-        name: str,
-        parameters: Parameters,
-        packing: NetworkPacking,
-        levels: NetworkLevels,
-        magnitudes: Magnitudes,
-        log_noise: int,
-        largest: float,
-    ) -> Plan | None:
-        """The plan, if it keeps the policy's precision."""
-        disturbed = ERROR_SIGMAS * encoding_error(parameters, packing, levels, self.sensitivity)
-        sums = rounded_sums(packing, levels, self.sensitivity)
-        allowed = math.ldexp(largest, -self.policy.precision_bits) if largest else math.inf
-        for response_limbs in range(1, levels.sum_limbs + 1):
-            its_levels = replace(levels, response_limbs=response_limbs)
-            sending = Sending(parameters, packing.sums, levels.sum_limbs, response_limbs)
-            scale = float(its_levels.response_scale(parameters))
-            floods = flooding(sending, scale, log_noise, self.policy)
-            room = parameters.log_prefix(response_limbs) - 2.0
-            if floods.decryption_log_sigma > min(room - 3.0, LARGEST_LOG_FLOOD):
-                continue
-            # Coefficients are rounded to steps, and several of them make a score.
-            log_step = math.floor(math.log2(floods.score_deviation / sending.spread)) + 1
-            step = math.ldexp(1.0 / math.sqrt(12.0), log_step)
-            deviation = math.hypot(floods.score_deviation, sending.spread * math.hypot(step, sums))
-            error = ERROR_SIGMAS * deviation + disturbed
-            if error <= allowed:
-                bits = math.log2(largest / error) if largest > 0.0 else 64.0
-                return self._made(
-                    name, parameters, packing, its_levels, magnitudes, floods, log_step, error, bits
-                )
+        demand = Demand(
+            self.model, self.sensitivity, self.arguments, largest, self.largest, self.policy
+        )
+        for kept in kept_precisions(parameters, packing, demand):
+            plan = self._made(name, parameters, packing, demand.magnitudes.log_bound, kept)
+            if plan is not None:
+                return plan
         return None
 
     def _made(
@@ -422,13 +352,10 @@ class _Search:
         name: str,
         parameters: Parameters,
         packing: NetworkPacking,
-        levels: NetworkLevels,
-        magnitudes: Magnitudes,
-        floods: NetworkFlooding,
-        log_step: int,
-        error: float,
-        bits: float,
+        log_bound: int,
+        kept: KeptPrecision,
     ) -> Plan | None:
+        levels, floods = kept.levels, kept.floods
         sizes = NetworkSizes(
             parameters,
             packing.vectors,
@@ -457,10 +384,10 @@ class _Search:
             response_limbs=levels.response_limbs,
             keys=key_elements(parameters, packing, levels),
             log_noise=floods.log_noise,
-            log_bound=magnitudes.log_bound,
+            log_bound=log_bound,
             flooding_log_sigma=floods.flooding_log_sigma,
             decryption_log_sigma=floods.decryption_log_sigma,
-            log_output_step=log_step,
+            log_output_step=kept.log_step,
             kernels=_kernels(graph),
         )
         exposed = packing.vectors * packing.sums.together
@@ -471,9 +398,7 @@ class _Search:
             protection="fhe",
             parameters=name,
             layout=layout,
-            input=graph.input,
-            features=graph.features,
-            output=graph.output,
+            prediction=Prediction(graph.input, graph.features, graph.output),
             guarantee=network_guarantee(
                 parameters,
                 layout,
@@ -487,8 +412,8 @@ class _Search:
                 packing,
                 levels,
                 sizes,
-                _two_digits(error + self.error),
-                float(math.floor(bits)),
+                _two_digits(kept.error + self.error),
+                float(math.floor(kept.bits)),
             ),
         )
 

@@ -1,8 +1,8 @@
 """Plan: an immutable decision of how a graph will run under a protection.
 
 Data, not code: it is serialised as JSON, compared, signed with the package, and re-checked by
-every client. Nothing here computes; `compiler.linear` and
-`compiler.network` decide, `protections.fhe` runs.
+every client. Nothing here computes; `compiler.linear`, `compiler.network` and
+`protections.sealed` decide, `protections` run.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from strongroom.errors import ModelError
 from strongroom.models.features import Features
 from strongroom.models.output import OutputSpec
 from strongroom.models.rows import InputSpec
@@ -160,6 +161,42 @@ class NetworkLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
     kernels: Annotated[int, msgspec.Meta(ge=0, le=2**40)] = 0
 
 
+class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A tensor that a sealed model takes or gives.
+
+    Attributes:
+        name: as in the ONNX model.
+        dtype: its NumPy name, one of `protections.sealed.tensors.DTYPES`.
+        shape: None where any size will do.
+    """
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+    dtype: Annotated[str, msgspec.Meta(max_length=16)]
+    shape: Annotated[
+        tuple[Annotated[int, msgspec.Meta(ge=0, le=2**40)] | None, ...],
+        msgspec.Meta(max_length=32),
+    ]
+
+
+class SealedLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="sealed"):
+    """An ONNX model in the clear of the serving process (docs/reference/protocol.md, "Sealed
+    exchange").
+
+    Attributes:
+        inputs, outputs: of the model. For rows there is one of each: features, shape (None, width),
+            and raw scores, shape (None, outputs).
+        rows_per_request: rows that a request holds at most; 1 where there are no rows.
+        request_content_bytes, response_content_bytes: the most that a message contains, as tensors,
+            before it is padded and sealed.
+    """
+
+    inputs: Annotated[tuple[TensorSpec, ...], msgspec.Meta(min_length=1, max_length=1024)]
+    outputs: Annotated[tuple[TensorSpec, ...], msgspec.Meta(min_length=1, max_length=1024)]
+    rows_per_request: Count
+    request_content_bytes: Count
+    response_content_bytes: Count
+
+
 class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a plan predicts, for one row unless said otherwise; for networks the server's time is
     that of two threads, and of one ciphertext, whatever rows it holds.
@@ -199,7 +236,9 @@ class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     precision_bits: float
 
 
-Visibility = Literal["hidden", "visible", "hidden-while-computing"]
+Visibility = Literal["hidden", "visible", "hidden-while-computing", "serving-process"]
+"""What the machine that serves can see. serving-process: nobody there but the one process that
+computes, which sees it in the clear."""
 
 
 class Guarantee(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -213,12 +252,13 @@ class Guarantee(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         structure_visible: what of the model every client can read in the plan.
         assumptions: under which all of this holds, one sentence each.
         security: the column of the security table, "classical-128".
-        ring_degree, log_modulus: of the largest ciphertext or key modulus.
+        ring_degree, log_modulus: of the largest ciphertext or key modulus; 0 without any.
         sanitising_bits: lambda; 0 if weights are not hidden from clients.
         query_budget: number of queries after which ... A query is a row that a ciphertext holds,
             whether or not its request names it.
         log_distance_after_budget: ... the base-2 logarithm of the statistical distance.
-        decryption_bits, decryption_queries: sizing of the decryption flooding.
+        decryption_bits, decryption_queries: sizing of the decryption flooding; 0 without any, as
+            are the three before.
         queries_to_extract: about how many answers reveal the model: a linear model is known after
             so many chosen ones, a network or tree ensemble not before. A ciphertext gives one for
             each row that it holds.
@@ -246,25 +286,65 @@ class Guarantee(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     membership: MembershipRisk | None = None
 
 
+class Prediction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How rows become predictions, at the asker's side.
+
+    Attributes:
+        input: what rows go in.
+        features: the public preprocessing at the asker.
+        output: how scores become predictions.
+    """
+
+    input: InputSpec
+    features: Features
+    output: OutputSpec
+
+
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How one model runs under one protection.
 
     Attributes:
-        protection: "fhe".
-        parameters: identifier in the parameter catalogue.
+        protection: "fhe" or "sealed".
+        parameters: identifier in the parameter catalogue; empty where the protection has none.
         layout: the packing and its numbers.
-        input: what rows go in.
-        features: the public preprocessing at the asker.
-        output: how scores become predictions.
+        prediction: how rows become predictions; None for a model of named tensors.
         guarantee: the guarantee statement.
         costs: what it will cost.
     """
 
     protection: str
     parameters: str
-    layout: LinearLayout | NetworkLayout
-    input: InputSpec
-    features: Features
-    output: OutputSpec
+    layout: LinearLayout | NetworkLayout | SealedLayout
+    prediction: Prediction | None
     guarantee: Guarantee
     costs: Costs
+
+    @property
+    def input(self) -> InputSpec:
+        """What rows go in. Raises ModelError: SR-MODEL-METHOD if the model takes named tensors."""
+        return self._prediction().input
+
+    @property
+    def features(self) -> Features:
+        """The public preprocessing at the asker. Raises as `input` does."""
+        return self._prediction().features
+
+    @property
+    def output(self) -> OutputSpec:
+        """How scores become predictions. Raises as `input` does."""
+        return self._prediction().output
+
+    @property
+    def rows_at_once(self) -> int:
+        """Rows that share a ciphertext, and are computed in the time of one; 1 without any."""
+        layout = self.layout
+        return 1 if isinstance(layout, SealedLayout) else layout.rows_per_ciphertext
+
+    def _prediction(self) -> Prediction:
+        if self.prediction is None:
+            raise ModelError(
+                "SR-MODEL-METHOD",
+                "the model takes named tensors, not rows",
+                "Ask it with Client.infer({name: array})",
+            )
+        return self.prediction

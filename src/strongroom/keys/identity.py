@@ -266,5 +266,5 @@ def _malformed(what: str) -> KeyStoreError:
     return KeyStoreError(
         "SR-IDENTITY-FILE",
         f"this is not an identity: {what}",
-        "Ask its holder for the line that `strongroom keygen` prints",
+        "Ask its holder for the .pub file that `strongroom keygen` made",
     )

@@ -60,8 +60,11 @@ def check_folder(folder: Path, forbidden: int) -> bool:
     return True
 
 
-def read_private_file(path: Path, maximum_bytes: int) -> bytes | None:
+def read_private_file(path: Path, maximum_bytes: int, forbidden: int = PRIVATE) -> bytes | None:
     """The contents of a file that is its owner's alone; None if there is none.
+
+    Args:
+        forbidden: `PRIVATE`, or `NOT_WRITABLE` for what others may read.
 
     Raises:
         KeyStoreError: SR-KEYS-PERMISSIONS, or SR-KEYS-FILE if it is no regular file, too large
@@ -74,7 +77,7 @@ def read_private_file(path: Path, maximum_bytes: int) -> bytes | None:
             if not stat.S_ISREG(status.st_mode):
                 raise KeyStoreError("SR-KEYS-FILE", f"{path} is not a regular file")
             _check_owner(path, status)
-            _check_mode(path, status, PRIVATE)
+            _check_mode(path, status, forbidden)
             data = file.read(maximum_bytes + 1)
     except FileNotFoundError:
         return None

@@ -8,11 +8,11 @@ Layout, integers little-endian:
     header           canonical JSON: name, time of creation, how the file's key is found
     ciphertext       Cobblestone-256 (C2SP chunked-encryption), to the end of the file
 
-The file's key is derived from a passphrase by Argon2id (RFC 9106), or random and kept in the
-operating system's keyring. Cobblestone rather than bare AES-GCM, since it commits to its key: a
-ciphertext that opens under two passphrases, with which guesses could be tried many at a time,
-can't be made. Everything before the ciphertext is its context, so neither name nor parameters
-can be exchanged.
+The file's key is derived from a passphrase by Argon2id (RFC 9106), or random: kept in the
+operating system's keyring, or wrapped by a hardware token or a key service. Cobblestone rather
+than bare AES-GCM, since it commits to its key: a ciphertext that opens under two passphrases,
+with which guesses could be tried many at a time, can't be made. Everything before the ciphertext
+is its context, so neither name nor parameters can be exchanged.
 """
 
 from __future__ import annotations
@@ -78,6 +78,37 @@ class KeyringEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
     entry: Hex16
 
 
+class TokenKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="pkcs11"):
+    """The file's key is random and wrapped by an AES-256 key in a PKCS#11 token, by AES-GCM.
+
+    Attributes:
+        token: label of the token.
+        object: label of the key in it.
+        nonce: 12 random bytes in hex.
+        wrapped: the encrypted key and its tag, 48 bytes in hex.
+    """
+
+    token: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    object: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    nonce: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{24}\Z")]
+    wrapped: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{96}\Z")]
+
+
+class ServiceKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="aws-kms"):
+    """The file's key is random and wrapped by a key of AWS KMS.
+
+    Attributes:
+        key: ARN of the wrapping key.
+        wrapped: the ciphertext that the service gave.
+    """
+
+    key: Annotated[str, msgspec.Meta(pattern=r"^arn:[A-Za-z0-9:/_-]{1,512}\Z")]
+    wrapped: Annotated[bytes, msgspec.Meta(min_length=32, max_length=1024)]
+
+
+Lock = Passphrase | KeyringEntry | TokenKey | ServiceKey
+
+
 class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a key file says in the clear.
 
@@ -89,7 +120,7 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: Annotated[str, msgspec.Meta(max_length=64)]
     created: Annotated[str, msgspec.Meta(pattern=r"^[0-9TZ:-]{20}\Z")]
-    unlock: Passphrase | KeyringEntry
+    unlock: Lock
 
 
 def seal(header: Header, key: bytes, secret: bytes) -> bytes:

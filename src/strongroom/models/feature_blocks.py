@@ -80,6 +80,22 @@ class Missing(OnColumns, frozen=True, tag="missing"):
         return f"That the model looks whether {listed(self.columns, names)} is missing is public."
 
 
+class Flagged(OnColumns, frozen=True, tag="flagged"):
+    """Columns with 0 for missing values, and after them for each column whether it is missing."""
+
+    @property
+    def width(self) -> int:
+        return 2 * len(self.columns)
+
+    def encode(self, table: Table) -> Table:
+        values = table[:, list(self.columns)]
+        missing = np.isnan(values)
+        return np.hstack([np.where(missing, 0.0, values), missing.astype(np.float64)])
+
+    def sentence(self, names: Sequence[str]) -> str:
+        return ""
+
+
 class Scaled(OnColumns, frozen=True, tag="scaled"):
     """((x - subtract) / divide) * multiply + add, in this order; an empty field is left out.
 

@@ -12,7 +12,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from strongroom.models.feature_blocks import Filled, Missing, Numbers, Projected, Scaled
+from strongroom.models.feature_blocks import (
+    Filled,
+    Flagged,
+    Missing,
+    Numbers,
+    Projected,
+    Scaled,
+)
 from strongroom.models.feature_codes import Above, Bins, Coded, OneHot
 from strongroom.models.feature_columns import RowRefused, invalid, listed
 from strongroom.models.feature_products import Mapped, Monomials, Normalised, Power, SquaredNorm
@@ -25,6 +32,7 @@ Block = (
     Numbers
     | Filled
     | Missing
+    | Flagged
     | Scaled
     | Projected
     | OneHot

@@ -18,7 +18,13 @@ from strongroom.models.trees.options import TreeOptions
 PICKLES = (".pkl", ".pickle", ".joblib", ".p")
 
 
-def import_model(model: Any, *, sample: Any = None, trees: TreeOptions | None = None) -> Graph:
+def import_model(
+    model: Any,
+    *,
+    sample: Any = None,
+    trees: TreeOptions | None = None,
+    whole_trees: bool = False,
+) -> Graph:
     """Import a model.
 
     Args:
@@ -27,12 +33,21 @@ def import_model(model: Any, *, sample: Any = None, trees: TreeOptions | None = 
             `.json`, `.ubj` or `.txt` file. Pickles are refused: opening one runs the code in it.
         sample: rows that it takes; a PyTorch module doesn't say itself how many columns it has.
         trees: the dials of a tree model; None for the usual ones.
+        whole_trees: keep trees as they are (`models.trees.whole`), for a protection whose server
+            compares numbers itself; there are no dials then.
 
     Raises:
         ModelError: SR-MODEL-FILE, -UNSUPPORTED, -UNFITTED, -VALUES, -EXTRA; SR-MODEL-TREES if
-            `trees` is given and the model has none.
+            `trees` is given and the model has none, or keeps them as they are.
     """
-    graph = _imported(model, sample, trees)
+    if trees is not None and whole_trees:
+        raise ModelError(
+            "SR-MODEL-TREES",
+            "grid, trees_per_group and decoys are for protections that make cut points public, and "
+            "this one does not",
+            "Leave these options out",
+        )
+    graph = _imported(model, sample, trees, whole_trees)
     if trees is not None and all(node.operator != "TreeEnsemble" for node in graph.nodes):
         raise ModelError(
             "SR-MODEL-TREES",
@@ -42,16 +57,16 @@ def import_model(model: Any, *, sample: Any = None, trees: TreeOptions | None = 
     return graph
 
 
-def _imported(model: Any, sample: Any, trees: TreeOptions | None) -> Graph:
-    if (graph := import_trees(model, trees)) is not None:
+def _imported(model: Any, sample: Any, trees: TreeOptions | None, whole: bool) -> Graph:
+    if (graph := import_trees(model, trees, whole=whole)) is not None:
         return graph
     if isinstance(model, str | Path):
-        return _import_file(Path(model), trees)
+        return _import_file(Path(model), trees, whole)
     libraries = {kind.__module__.partition(".")[0] for kind in type(model).__mro__}
     if type(model).__name__ == "ModelProto" and libraries & {"onnx", "google"}:
         return import_onnx(model)
     if "sklearn" in libraries:
-        return import_sklearn(model, trees)
+        return import_sklearn(model, trees, whole_trees=whole)
     if is_torch_module(model):
         return import_torch(model, sample=sample)
     raise ModelError(
@@ -73,7 +88,7 @@ def load_estimator(model: Any) -> Any:
     return load_skops(Path(model)) if Path(model).suffix.lower() == ".skops" else None
 
 
-def _import_file(path: Path, trees: TreeOptions | None) -> Graph:
+def _import_file(path: Path, trees: TreeOptions | None, whole: bool) -> Graph:
     kind = path.suffix.lower()
     if kind in PICKLES:
         raise ModelError(
@@ -90,13 +105,13 @@ def _import_file(path: Path, trees: TreeOptions | None) -> Graph:
         )
     if not path.is_file():
         raise ModelError("SR-MODEL-FILE", f"there is no file {shown(str(path))}", "Check the path")
-    return import_onnx(path) if kind == ".onnx" else _import_skops(path, trees)
+    return import_onnx(path) if kind == ".onnx" else _import_skops(path, trees, whole)
 
 
-def _import_skops(path: Path, trees: TreeOptions | None) -> Graph:
+def _import_skops(path: Path, trees: TreeOptions | None, whole: bool) -> Graph:
     estimator = load_skops(path)
     try:
-        return import_sklearn(estimator, trees)
+        return import_sklearn(estimator, trees, whole_trees=whole)
     except StrongroomError:
         raise
     except Exception as error:  # fields that are not there, or of other types and shapes

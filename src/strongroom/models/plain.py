@@ -141,7 +141,7 @@ def _runner(model: Any, checked: OnnxModel) -> Run:
     learned = any(node.operator.startswith("ai.onnx.ml.") for node in checked.nodes)
     if learned or importlib.util.find_spec("onnxruntime") is None:
         return referred
-    runtime = importlib.import_module("onnxruntime")
+    runtime = extra("onnxruntime")
     options = runtime.SessionOptions()
     options.log_severity_level = 4
     try:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from strongroom.models.feature_blocks import Numbers
+from strongroom.models.feature_blocks import Flagged, Numbers
 from strongroom.models.graph import Attribute, Graph, Node, Tensor
 from strongroom.models.output import OutputSpec
 from strongroom.models.rows import InputSpec
@@ -29,6 +29,7 @@ from strongroom.models.trees.ensemble import Ensemble
 from strongroom.models.trees.graphs import tree_graph
 from strongroom.models.trees.grid import Grid
 from strongroom.models.trees.options import TreeOptions
+from strongroom.models.trees.whole import whole_graph
 
 ROWS = "rows"
 """Name of a graph's one input."""
@@ -78,7 +79,7 @@ def tree_graph_of(
     preprocessing: Preprocessing,
     names: tuple[str, ...],
     output: OutputSpec,
-    options: TreeOptions,
+    options: TreeOptions | None,
 ) -> Graph:
     """The graph of trees behind other steps, all of which run at the asker.
 
@@ -86,21 +87,27 @@ def tree_graph_of(
         name, preprocessing, names, output: as in `graph_of`.
         ensemble: the trees.
         table: what the steps before them make.
-        options: the dials of the trees.
+        options: the dials of the trees; None where they stay as they are.
 
     Raises:
         ModelError: SR-MODEL-UNSUPPORTED.
     """
     own = InputSpec(ensemble.columns, (), "float64")
-    graph = tree_graph(ensemble, name, own, output, options)
+    if options is None:
+        graph = whole_graph(ensemble, name, own, output)
+    else:
+        graph = tree_graph(ensemble, name, own, output, options)
     places = preprocessing.publish(table).places
     (block,) = graph.features.blocks
-    moved = block.moved(places) if isinstance(block, Grid) else Numbers(places)
+    if isinstance(block, Grid):
+        moved: Grid | Flagged | Numbers = block.moved(places)
+    else:
+        moved = Flagged(places) if isinstance(block, Flagged) else Numbers(places)
     features, spec, _ = preprocessing.finish(
         places,
         names,
         last=moved,
-        missing=ensemble.reading.missing and isinstance(block, Grid),
+        missing=ensemble.reading.missing and not isinstance(block, Numbers),
     )
     return replace(graph, features=features, input=spec)
 

@@ -47,7 +47,9 @@ SEARCHES = frozenset(
 PREDICTORS: dict[str, Predictor] = {**LINEAR, **LIKELIHOODS, **NETWORKS, **KERNEL_PREDICTORS}
 
 
-def import_sklearn(estimator: Any, options: TreeOptions | None = None) -> Graph:
+def import_sklearn(
+    estimator: Any, options: TreeOptions | None = None, *, whole_trees: bool = False
+) -> Graph:
     """Import a fitted scikit-learn model: a predictor, or a pipeline that ends in one.
 
     A search (GridSearchCV and the like) stands for its best estimator. The last step may be a tree
@@ -56,6 +58,7 @@ def import_sklearn(estimator: Any, options: TreeOptions | None = None) -> Graph:
     Args:
         estimator: the model.
         options: the dials of trees, if it has any; None for the usual ones.
+        whole_trees: keep trees as they are (`models.trees.whole`); there are no dials then.
 
     Raises:
         ModelError: SR-MODEL-UNSUPPORTED naming step and class; SR-MODEL-UNFITTED;
@@ -70,11 +73,11 @@ def import_sklearn(estimator: Any, options: TreeOptions | None = None) -> Graph:
             "Add a predictor such as LogisticRegression or Ridge as its last step",
         )
     if len(steps) == 1 and is_tree_estimator(last):
-        graph = import_trees(last, options)
+        graph = import_trees(last, options, whole=whole_trees)
         if graph is not None:
             return graph
     try:
-        return _graph(steps, options or TreeOptions())
+        return _graph(steps, None if whole_trees else options or TreeOptions())
     except PolicyError as error:
         raise ModelError(
             "SR-MODEL-VALUES",
@@ -90,7 +93,8 @@ def import_sklearn(estimator: Any, options: TreeOptions | None = None) -> Graph:
         ) from error
 
 
-def _graph(steps: list[tuple[str, Any]], options: TreeOptions) -> Graph:
+def _graph(steps: list[tuple[str, Any]], options: TreeOptions | None) -> Graph:
+    """The graph of a pipeline; without options, its trees stay as they are."""
     columns, names = _input(steps)
     made = Preprocessing(columns)
     table: Table = made.rows

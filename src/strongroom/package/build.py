@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from strongroom import protections
 from strongroom.compiler.plan import Plan
-from strongroom.errors import PolicyError
+from strongroom.errors import InputError, PolicyError
+from strongroom.keys.identity import Identity, PublicIdentity
 from strongroom.models.feature_columns import RowRefused
 from strongroom.models.graph import Graph
 from strongroom.models.load import import_model
 from strongroom.models.plain import plain_predictions
 from strongroom.models.trees.options import TreeOptions
-from strongroom.package.file import Package
 from strongroom.package.manifest import Parity
 from strongroom.package.membership import MemberRows, with_membership
 from strongroom.package.parity import (
@@ -26,8 +26,15 @@ from strongroom.package.parity import (
     plain_scores,
     protected_scores,
 )
+from strongroom.package.protected import Package, public_owner
+from strongroom.package.tensor_parity import (
+    plain_tensors,
+    protected_tensors,
+    tensor_parity,
+    typed_inputs,
+)
 from strongroom.policy import Policy
-from strongroom.protections.interface import Candidate
+from strongroom.protections.interface import Candidate, ServedProtection
 
 PARITY_ROWS: Final = 20_000
 """Of a larger sample, this many rows are drawn for the measurement of parity."""
@@ -40,6 +47,9 @@ LEAST_PARITY_ROWS: Final = 100
 DECISIVE_ROWS: Final = 1000
 """Before a model is refused for what a few rows say, this many are compared."""
 
+SCORED_ROWS: Final = 256
+"""Of these, so many scores are compared with a computation in float64, which may be slow."""
+
 _ROWS_AT_ONCE: Final = 1024
 """That are looked at, so that the features of a wide model fit into memory."""
 
@@ -49,7 +59,7 @@ _DEFAULT_POLICY: Final = Policy()
 def plan(
     model: Any,
     *,
-    sample: Any,
+    sample: Any = None,
     protection: str = "fhe",
     policy: Policy = _DEFAULT_POLICY,
     trees: TreeOptions | None = None,
@@ -60,8 +70,9 @@ def plan(
         model: a fitted model of scikit-learn, XGBoost, LightGBM or CatBoost, a PyTorch module, an
             ONNX model, or the path of an `.onnx`, `.skops`, `.json`, `.ubj` or `.txt` file.
         sample: rows like those that will be asked about, shape (n, columns): an array or a
-            pandas frame.
-        protection: how the model is guarded: "fhe".
+            pandas frame. Of an ONNX model that is to be asked with named tensors ("sealed" only):
+            a dictionary of these, or None, and then small ones are made up.
+        protection: how the model is guarded: "fhe" or "sealed".
         policy: what must hold.
         trees: of a tree model, what its grid reveals and how trees are grouped.
 
@@ -76,7 +87,7 @@ def plan(
 def plans(
     model: Any,
     *,
-    sample: Any,
+    sample: Any = None,
     protection: str = "fhe",
     policy: Policy = _DEFAULT_POLICY,
     trees: TreeOptions | None = None,
@@ -92,7 +103,7 @@ def plans(
 def candidates(
     model: Any,
     *,
-    sample: Any,
+    sample: Any = None,
     protection: str = "fhe",
     policy: Policy = _DEFAULT_POLICY,
     trees: TreeOptions | None = None,
@@ -101,20 +112,24 @@ def candidates(
 
     Args and Raises: see `plan`.
     """
-    graph = import_model(model, sample=sample, trees=trees)
-    rows = _checked(graph, sample)
-    return protections.by_name(protection).candidates(graph, rows, policy)
+    chosen = protections.by_name(protection)
+    if _takes_tensors(sample):
+        return chosen.tensor_candidates(model, sample, policy)
+    graph = import_model(model, sample=sample, trees=trees, whole_trees=chosen.whole_trees)
+    return chosen.candidates(graph, _checked(graph, sample), policy)
 
 
 def protect(
     model: Any,
     *,
-    sample: Any,
+    sample: Any = None,
     protection: str = "fhe",
     policy: Policy = _DEFAULT_POLICY,
     trees: TreeOptions | None = None,
     name: str | None = None,
     version: str = "1",
+    release: int = 1,
+    owner: PublicIdentity | Identity | None = None,
     members: Any = None,
     nonmembers: Any = None,
     member_labels: Any = None,
@@ -131,6 +146,10 @@ def protect(
         model, sample, protection, policy, trees: see `plan`.
         name: under which it is served; derived from the model if None.
         version: the owner's own word for this release.
+        release: a number that only grows from one release of a model to the next: clients refuse
+            a lower one than they saw.
+        owner: whose package it will be, who signs it when it is saved; the identity "default" of
+            the key store if None.
         members: rows that the model was trained on, shape (n, columns), or None.
         nonmembers: rows like them that it was not trained on; with members only.
         member_labels, nonmember_labels: the true answers for both, or None.
@@ -139,12 +158,31 @@ def protect(
         ModelError, InputError, PolicyError: see `plan`.
         InputError: SR-INPUT-MEMBERS if membership can't be measured with what is given.
         PolicyError: SR-POLICY-PARITY if it agrees with the plain model on too few rows.
-        PackageError: SR-PACKAGE-NAME if name or version can't be used.
+        PackageError: SR-PACKAGE-NAME if name, version or release can't be used.
+        KeyStoreError: SR-IDENTITY-MISSING if no owner is given and there is no default identity.
     """
-    graph = import_model(model, sample=sample, trees=trees)
+    its_owner = public_owner(owner)
+    chosen = protections.by_name(protection)
+    if _takes_tensors(sample):
+        if any(one is not None for one in (members, nonmembers, member_labels, nonmember_labels)):
+            raise InputError(
+                "SR-INPUT-MEMBERS",
+                "membership is measured of models of rows, and this one takes named tensors",
+                "Leave members out, or pass a sample of rows",
+            )
+        candidate = chosen.tensor_candidates(model, sample, policy)[0]
+        return Package.create(
+            name=name or "model",
+            plan=candidate.plan,
+            payload=candidate.payload(),
+            parity=_compared_tensors(model, chosen, candidate, sample, policy),
+            version=version,
+            release=release,
+            owner=its_owner,
+        )
+    graph = import_model(model, sample=sample, trees=trees, whole_trees=chosen.whole_trees)
     rows = _checked(graph, sample)
     told_apart = MemberRows.of(graph, members, nonmembers, member_labels, nonmember_labels)
-    chosen = protections.by_name(protection)
     candidate = chosen.candidates(graph, rows, policy)[0]
     its_plan, payload = candidate.plan, candidate.payload()
 
@@ -160,7 +198,8 @@ def protect(
             raise refusal.of_row(int(places[refusal.row])) from None
         plain = plain_predictions(model, graph, compared)
         agree = agreeing(graph.output, scores, plain, its_plan.costs.score_error)
-        error = float(np.abs(scores - plain_scores(graph, compared)).max())
+        some = slice(SCORED_ROWS)
+        error = float(np.abs(scores[some] - plain_scores(graph, compared[some])).max())
         return Parity(rows=len(compared), agreement=float(np.mean(agree)), max_score_error=error)
 
     order = np.random.default_rng(0).permutation(len(rows))
@@ -181,7 +220,36 @@ def protect(
         payload=payload,
         parity=parity,
         version=version,
+        release=release,
+        owner=its_owner,
     )
+
+
+def _takes_tensors(sample: Any) -> bool:
+    """Whether a model is asked with named tensors."""
+    return sample is None or isinstance(sample, Mapping)
+
+
+def _compared_tensors(
+    model: Any,
+    chosen: ServedProtection,
+    candidate: Candidate,
+    sample: Mapping[str, Any] | None,
+    policy: Policy,
+) -> Parity:
+    """Parity of a model of named tensors, on the sample or on tensors that are made up."""
+    its_plan = candidate.plan
+    inputs = typed_inputs(its_plan, sample)
+    protected = protected_tensors(chosen, its_plan, candidate.payload(), inputs, policy)
+    parity = tensor_parity(protected, plain_tensors(model, inputs))
+    if parity.agreement < policy.minimum_agreement:
+        raise PolicyError(
+            "SR-POLICY-PARITY",
+            "the protected model gives other numbers than the plain one, off by up to "
+            f"{parity.max_score_error:.1e}",
+            "Leave operators out of the model that draw random numbers",
+        )
+    return parity
 
 
 def _checked(graph: Graph, sample: Any) -> NDArray[np.float64]:

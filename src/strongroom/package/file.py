@@ -1,240 +1,278 @@
-"""The `.strongroom` file: one file, read and written in one pass.
+"""Reading a package: first everything that needs no key, then, with one, the payload.
 
-Layout, all integers little-endian:
+Rules, in the order in which a reader applies them; what breaks one is refused:
 
-    magic            8 bytes   89 53 52 4d 0d 0a 1a 0a
-    format version   u32
-    section count    u32
-    section          once for each, in the order of `SECTIONS`:
-        tag          4 bytes
-        reserved     4 bytes   zero
-        length       u64       bytes of the body
-        checksum     32 bytes  SHA-256 of the body; finds damage, does not stop an attacker
-        body
+1. The file holds the five sections, nothing else, each within its limits (`package.sections`).
+2. The manifest is canonical and consistent in itself (`package.manifest`).
+3. Its owner signed it, by both algorithms (`package.head`).
+4. The grant log belongs to it and is whole (`package.grants`), and the head, which the owner
+   signed too, names log and payload (`package.head`).
+5. To open it somebody needs a grant for that purpose which has not ended. The clock that judges
+   it must not be behind the time at which the grant was made.
+6. The payload opens under the key that the grant wraps, to its end, and is the one that the
+   manifest names (`package.encryption`). Nothing of it is used before.
 
-A reader refuses an unknown tag, a tag twice or out of order, and any byte after the last
-section. Grant log, signatures and an encrypted payload become further tags, and raise the
-format version, when they come.
-
-The payload of this version is not encrypted and the file is not signed: **whoever reads the
-file reads the weights.** It is written for its owner alone (mode 0600); treat it like the model
-itself.
+Rules 1 to 4 hold for every `SealedPackage` that `read` returns: who has one can rely on its
+manifest, owner and grants. That they are the newest is not in the file: `keys.seen` remembers.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
-import stat
-import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final, Literal, Protocol
 
-from strongroom.canonical import digest
-from strongroom.compiler.plan import Plan
-from strongroom.durable import write_durably
-from strongroom.errors import PackageError
-from strongroom.package.manifest import (
-    FORMAT_VERSION,
-    MAXIMUM_MANIFEST_BYTES,
-    Manifest,
-    Parity,
-    decode_manifest,
-    encode_manifest,
-    new_manifest,
-    newer_version,
+from strongroom.errors import KeyStoreError, PackageError
+from strongroom.keys.home import home_folder
+from strongroom.keys.identity import Identity, PublicIdentity, Signatures
+from strongroom.keys.identity_store import IdentityStore
+from strongroom.keys.seen import Seen
+from strongroom.moments import parse_moment
+from strongroom.package.encryption import (
+    Hashed,
+    ciphertext_bytes,
+    open_stream,
 )
+from strongroom.package.grants import (
+    FILE_KEY_BYTES,
+    MAXIMUM_LOG_BYTES,
+    MAY_OPEN,
+    MAY_SERVE,
+    Grant,
+    GrantLog,
+    Purpose,
+)
+from strongroom.package.head import (
+    MAXIMUM_HEAD_BYTES,
+    MAXIMUM_STATEMENT_BYTES,
+    Contents,
+    Head,
+    Statement,
+)
+from strongroom.package.manifest import Manifest, decode_manifest
+from strongroom.package.payload import split_stream
+from strongroom.package.protected import Package
+from strongroom.package.records import decode_record, malformed
+from strongroom.package.sections import Sections, opened, payload_parts, read_sections
 
-MAGIC: Final = b"\x89SRM\r\n\x1a\n"
-MAXIMUM_PAYLOAD_BYTES: Final = 16 * 2**30
-"""Largest payload that is read, however large the file."""
+CLOCK_TOLERANCE: Final = timedelta(minutes=5)
+"""How far an honest clock may be behind that of the owner."""
 
-SECTIONS: Final[dict[bytes, int]] = {
-    b"MANI": MAXIMUM_MANIFEST_BYTES,
-    b"PAYL": MAXIMUM_PAYLOAD_BYTES,
-}
-"""The sections of a file in their order, each with its largest length."""
 
-_HEADER: Final = struct.Struct("<8sII")
-_SECTION: Final = struct.Struct("<4s4sQ32s")
-_CHUNK_BYTES: Final = 2**20
+class Opener(Protocol):
+    """Who can open a package: an `Identity`, or a link to a process that holds one."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the identity to which packages are granted."""
+        ...
+
+    def unwrap(self, wrapped: bytes, info: bytes) -> bytes:
+        """Open what was wrapped to it; raises PackageError, SR-PACKAGE-GRANT."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class Package:
-    """A protected model.
+class SealedPackage:
+    """A package as a file: signed, granted, its payload still encrypted. Made by `read`.
 
     Attributes:
+        path: of the file.
         manifest: what the package says of itself.
-        payload: what the server side of the protection needs; holds the weights.
-
-    Raises:
-        PackageError: SR-PACKAGE-FILE if the payload is not the one that the manifest names.
+        manifest_json: its exact canonical bytes, which the owner signed.
+        owner: who signed it.
+        signatures: of the manifest.
+        log: all grants of this generation.
+        head: what the file holds, as the owner signed it.
     """
 
+    path: Path
     manifest: Manifest
-    payload: bytes = field(repr=False)
-
-    def __post_init__(self) -> None:
-        named = (self.manifest.payload_bytes, self.manifest.payload_digest)
-        if (len(self.payload), digest(self.payload)) != named:
-            raise PackageError(
-                "SR-PACKAGE-FILE",
-                "the payload is not the one that the manifest names",
-                "Fetch the package again from its owner",
-            )
-
-    @classmethod
-    def create(
-        cls,
-        *,
-        name: str,
-        plan: Plan,
-        payload: bytes,
-        parity: Parity,
-        version: str = "1",
-        release: int = 1,
-    ) -> Package:
-        """A new package around a plan and its payload.
-
-        Raises:
-            PackageError: SR-PACKAGE-NAME, SR-PLAN-INVALID.
-        """
-        manifest = new_manifest(
-            name=name, version=version, release=release, plan=plan, parity=parity, payload=payload
-        )
-        return cls(manifest, payload)
-
-    def __repr__(self) -> str:
-        return f"Package({self.manifest.name!r}, {self.digest})"
+    manifest_json: bytes = field(repr=False)
+    owner: PublicIdentity
+    signatures: Signatures = field(repr=False)
+    log: GrantLog = field(repr=False)
+    head: Contents
 
     @property
     def digest(self) -> str:
-        """Digest of the canonical manifest, "sha256:…": what a client trusts."""
-        return self.manifest.digest
+        """Digest of the manifest, "sha256:…": what a client trusts."""
+        return self.head.package
 
-    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
-        """Write the file atomically, readable by its owner alone; the weights are in the clear.
+    @property
+    def grants(self) -> tuple[Grant, ...]:
+        """All entries of the grant log."""
+        return self.log.entries
+
+    def grant_for(
+        self, fingerprint: str, purposes: Collection[Purpose], now: datetime | None = None
+    ) -> Grant:
+        """The grant by which an identity may do something: rule 5.
+
+        Args:
+            fingerprint: of the identity.
+            purposes: of which each is enough: `grants.MAY_SERVE`, `MAY_OPEN`, or ("broker",).
+            now: the time; of the system's clock if None.
 
         Raises:
-            PackageError: SR-PACKAGE-EXISTS if the path exists and `overwrite` is false,
-                SR-PACKAGE-FILE if it can't be written.
+            PackageError: SR-PACKAGE-GRANT if there is none, SR-PACKAGE-EXPIRED if it has ended.
+            KeyStoreError: SR-IDENTITY-CLOCK if it ends, and the clock is behind its beginning.
         """
-        target = Path(path)
-        try:
-            if not overwrite and os.path.lexists(target):
-                raise FileExistsError
-            write_durably(target, self._chunks(), replace=overwrite, mode=0o600)
-        except FileExistsError as error:
-            raise PackageError(
-                "SR-PACKAGE-EXISTS",
-                f"{target} exists already",
-                "Choose another path, or allow overwriting",
-            ) from error
-        except OSError as error:
-            raise PackageError(
-                "SR-PACKAGE-FILE", f"{target} can't be written: {error.strerror or error}"
-            ) from error
+        moment = datetime.now(UTC) if now is None else now
+        grant = self.log.grant_for(fingerprint, purposes, moment)
+        if grant.expires is not None and moment < parse_moment(grant.granted) - CLOCK_TOLERANCE:
+            raise KeyStoreError(
+                "SR-IDENTITY-CLOCK",
+                f"the clock says {moment:%Y-%m-%dT%H:%M:%SZ}, the grant was made at "
+                f"{grant.granted}: whether it has ended can't be told",
+                "Set the clock of this machine",
+            )
+        return grant
 
-    def _chunks(self) -> Iterator[bytes | memoryview]:
-        bodies = {b"MANI": encode_manifest(self.manifest), b"PAYL": self.payload}
-        yield _HEADER.pack(MAGIC, FORMAT_VERSION, len(bodies))
-        for tag, body in bodies.items():
-            yield _SECTION.pack(tag, bytes(4), len(body), hashlib.sha256(body).digest())
-            view = memoryview(body)
-            for start in range(0, len(body), _CHUNK_BYTES):
-                yield view[start : start + _CHUNK_BYTES]
+    def open(
+        self,
+        opener: Opener,
+        *,
+        purpose: Literal["serve", "open"] = "open",
+        now: datetime | None = None,
+    ) -> Package:
+        """Open the payload into locked memory.
+
+        Args:
+            opener: to whom the package must be granted.
+            purpose: what for: to answer requests, or to have it.
+            now: the time; of the system's clock if None.
+
+        Raises:
+            PackageError: SR-PACKAGE-GRANT, SR-PACKAGE-EXPIRED; SR-PACKAGE-PAYLOAD if the payload
+                does not open or is another; SR-PACKAGE-FILE if the file is not the one any more.
+            KeyStoreError: SR-IDENTITY-CLOCK.
+        """
+        purposes = MAY_SERVE if purpose == "serve" else MAY_OPEN
+        grant = self.grant_for(opener.fingerprint, purposes, now)
+        return self.open_with_key(opener.unwrap(grant.wrapped, grant.info))
+
+    def open_with_key(self, file_key: bytes) -> Package:
+        """Open the payload with a file key that a broker released. **Nothing is asked about
+        grants**: whoever released the key answers for that.
+
+        Raises:
+            PackageError: SR-PACKAGE-PAYLOAD, SR-PACKAGE-FILE.
+        """
+        if len(file_key) != FILE_KEY_BYTES:
+            raise PackageError("SR-PACKAGE-GRANT", f"a file key has {len(file_key)} bytes")
+        with self.ciphertext() as parts:
+            stream = open_stream(
+                parts,
+                file_key,
+                self.manifest.package_id,
+                stream_bytes=self.manifest.payload_bytes,
+                stream_digest=self.manifest.payload_digest,
+            )
+        salt, payload = split_stream(stream)
+        return Package(self.manifest, payload, salt, self.owner)
+
+    @contextmanager
+    def ciphertext(self) -> Iterator[Iterator[memoryview]]:
+        """The encrypted payload of the file, if it still is the one that was read.
+
+        Raises:
+            PackageError: SR-PACKAGE-FILE.
+        """
+        with opened(self.path) as file:
+            sections = read_sections(file, self.path)
+            if _head(sections).contents != self.head:
+                raise PackageError(
+                    "SR-PACKAGE-FILE",
+                    f"{self.path} was replaced after it was read",
+                    "Try again",
+                )
+            yield payload_parts(file, self.path, sections)
+
+    def verify_payload(self) -> None:
+        """Check the encrypted payload against the head, without a key; reads all of it.
+
+        Raises:
+            PackageError: SR-PACKAGE-PAYLOAD if it is another, SR-PACKAGE-FILE.
+        """
+        with self.ciphertext() as parts:
+            passing = Hashed(parts)
+            for _ in passing:
+                pass
+        self.head.check_ciphertext(passing.digest)
 
 
-def load(path: str | os.PathLike[str]) -> Package:
-    """Read a package. Nothing in the file is executed; every length is checked before it is used.
+def read(path: str | os.PathLike[str], *, verify_payload: bool = False) -> SealedPackage:
+    """Read a package as far as that needs no key. Nothing in the file is executed.
+
+    Args:
+        verify_payload: compare the digest of the encrypted payload with the head too, which
+            reads the whole file; who opens it finds out anyway.
 
     Raises:
-        PackageError: SR-PACKAGE-VERSION if a newer version wrote it, SR-PACKAGE-FILE otherwise;
-            the message says what is wrong and at which byte.
+        PackageError: SR-PACKAGE-VERSION if a newer version wrote it; SR-PACKAGE-SIGNATURE if a
+            signature is missing or wrong; SR-PACKAGE-GRANT; SR-PACKAGE-FILE for anything else
+            that is not as it must be; SR-PACKAGE-PAYLOAD, with `verify_payload`.
         PolicyError: SR-PLAN-INVALID if the plan in it contradicts itself.
     """
     source = Path(path)
-    try:
-        # Non-blocking, so that a named pipe can't hang the caller before it is seen to be one.
-        descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise PackageError("SR-PACKAGE-FILE", f"{source} is not a regular file")
-            sections = _Reader(file, source, status.st_size).sections()
-    except OSError as error:
-        raise PackageError(
-            "SR-PACKAGE-FILE", f"{source} can't be read: {error.strerror or error}"
-        ) from error
-    return Package(decode_manifest(sections[b"MANI"]), sections[b"PAYL"])
-
-
-@dataclass(slots=True)
-class _Reader:
-    """Reads one open file from start to end, never past what the file is known to hold."""
-
-    file: BinaryIO
-    source: Path
-    size: int
-    position: int = 0
-
-    def sections(self) -> dict[bytes, bytes]:
-        magic, version, count = _HEADER.unpack(self._take(_HEADER.size, "header"))
-        if magic != MAGIC:
-            raise self._wrong("the file does not begin like a Strongroom package", at=0)
-        if version > FORMAT_VERSION:
-            raise newer_version(version)
-        if version < 1:
-            raise self._wrong("format version 0", at=8)
-        if count != len(SECTIONS):
-            raise self._wrong(f"{count} sections, where there must be {len(SECTIONS)}", at=12)
-        bodies: dict[bytes, bytes] = {}
-        for expected in SECTIONS:
-            bodies[expected] = self._section(expected, bodies)
-        if self.position != self.size:
-            raise self._wrong(f"{self.size - self.position} bytes after the last section")
-        return bodies
-
-    def _section(self, expected: bytes, earlier: dict[bytes, bytes]) -> bytes:
-        start, name = self.position, expected.decode()
-        header = self._take(_SECTION.size, f"header of section {name}")
-        tag, reserved, length, checksum = _SECTION.unpack(header)
-        if tag in earlier:
-            raise self._wrong(f"section {tag.decode()} a second time", at=start)
-        if tag not in SECTIONS:
-            raise self._wrong(f"unknown section {tag!r}", at=start)
-        if tag != expected:
-            raise self._wrong(f"section {tag.decode()}, where {name} belongs", at=start)
-        if reserved != bytes(4):
-            raise self._wrong(f"reserved bytes of section {name} are not zero", at=start + 4)
-        if length > SECTIONS[tag]:
-            raise self._wrong(
-                f"section {name} claims {length} bytes, more than {SECTIONS[tag]}", at=start + 8
-            )
-        body = self._take(length, f"section {name}")
-        if not hmac.compare_digest(hashlib.sha256(body).digest(), checksum):
-            raise self._wrong(f"section {name} is damaged: its checksum differs", at=start)
-        return body
-
-    def _take(self, length: int, what: str) -> bytes:
-        if length > self.size - self.position:
-            raise self._wrong(
-                f"{what} needs {length} bytes, the file holds {self.size - self.position} more"
-            )
-        data = self.file.read(length)
-        if len(data) != length:
-            raise self._wrong(f"{what} ended early: the file changed while it was read")
-        self.position += length
-        return data
-
-    def _wrong(self, what: str, at: int | None = None) -> PackageError:
-        place = self.position if at is None else at
-        return PackageError(
-            "SR-PACKAGE-FILE",
-            f"{self.source} is not a Strongroom package or is damaged: {what} (at byte {place})",
-            "Fetch the package again from its owner",
+    with opened(source) as file:
+        sections = read_sections(file, source)
+    manifest_json = sections.bodies[b"MANI"]
+    manifest = decode_manifest(manifest_json)
+    statement = decode_record(
+        sections.bodies[b"SIGN"], Statement, "the owner's statement", MAXIMUM_STATEMENT_BYTES
+    )
+    owner = statement.verify(manifest.owner, manifest_json)
+    log = decode_record(sections.bodies[b"GRNT"], GrantLog, "the grant log", MAXIMUM_LOG_BYTES)
+    log.verify(owner, manifest.digest)
+    head = _head(sections)
+    head.verify(owner, manifest.digest, log, sections.payload_bytes)
+    if sections.payload_bytes != ciphertext_bytes(manifest.payload_bytes):
+        raise malformed(
+            f"the encrypted payload has {sections.payload_bytes} bytes, for the payload in the "
+            f"manifest it must have {ciphertext_bytes(manifest.payload_bytes)}"
         )
+    package = SealedPackage(
+        path=source,
+        manifest=manifest,
+        manifest_json=manifest_json,
+        owner=owner,
+        signatures=statement.signatures,
+        log=log,
+        head=head.contents,
+    )
+    if verify_payload:
+        package.verify_payload()
+    return package
+
+
+def load(
+    path: str | os.PathLike[str], identity: Identity | None = None, *, seen: Seen | None = None
+) -> Package:
+    """Open a package for oneself, with its weights: a grant for "open" is needed.
+
+    Args:
+        path: of the file.
+        identity: to whom it is granted; the identity "default" of the key store if None, opened
+            with $STRONGROOM_PASSPHRASE or the keyring.
+        seen: what was seen before; that of the key store if None.
+
+    Raises:
+        PackageError: as `read` and `SealedPackage.open`; SR-PACKAGE-ROLLBACK if a newer grant log
+            of this package was seen.
+        KeyStoreError: SR-IDENTITY-MISSING, SR-IDENTITY-CLOCK, and why the identity does not open.
+    """
+    package = read(path)
+    marks = Seen(home_folder()) if seen is None else seen
+    marks.saw_grant_log(package.digest, package.log.generation, len(package.grants))
+    opener = IdentityStore.open().identity() if identity is None else identity
+    return package.open(opener, purpose="open", now=marks.now())
+
+
+def _head(sections: Sections) -> Head:
+    return decode_record(sections.bodies[b"HEAD"], Head, "the file's head", MAXIMUM_HEAD_BYTES)

@@ -1,8 +1,9 @@
 """Manifest: what a package says of itself; public, immutable, named by its digest.
 
 A package's digest is the SHA-256 of its manifest's canonical bytes. The manifest binds the
-plan (with the guarantee statement in it), the measured parity and the digest of the payload,
-so whoever trusts the digest trusts all of these.
+owner, the plan (with the guarantee statement in it), the measured parity and the digest of the
+payload in the clear, so whoever trusts the digest trusts all of these. It never changes: grants
+come and go beside it, and the payload may be encrypted anew.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from typing import Annotated, Final
 
 import msgspec
 
-from strongroom.canonical import canonical_json, digest
+from strongroom.canonical import Digest, canonical_json, digest
 from strongroom.compiler.plan import Plan
 from strongroom.errors import PackageError
+from strongroom.keys.identity import Fingerprint
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 """Version of the package format, manifest and file alike."""
 
 MAXIMUM_MANIFEST_BYTES: Final = 16 * 2**20
@@ -28,7 +30,6 @@ MAXIMUM_MANIFEST_BYTES: Final = 16 * 2**20
 _CREATED: Final = "%Y-%m-%dT%H:%M:%SZ"
 _REFUSED_FILE: Final = "Fetch the package again from its owner"
 
-Digest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]
 Version = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}\Z")]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
@@ -70,10 +71,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         plan: how the model runs, with the guarantee statement and the predicted costs.
         plan_digest: digest of the plan's canonical bytes.
         parity: agreement with the plain model, measured at protection.
-        payload_digest, payload_bytes: of the payload.
+        owner: fingerprint of who signs it.
+        payload_digest, payload_bytes: of the payload stream in the clear, salt included.
     """
 
-    format_version: Annotated[int, msgspec.Meta(ge=1, le=FORMAT_VERSION)]
+    format_version: Annotated[int, msgspec.Meta(ge=FORMAT_VERSION, le=FORMAT_VERSION)]
     package_id: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
     name: Name
     version: Version
@@ -84,6 +86,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     plan: Plan
     plan_digest: Digest
     parity: Parity
+    owner: Fingerprint
     payload_digest: Digest
     payload_bytes: Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
@@ -107,9 +110,21 @@ class _Versioned(msgspec.Struct):
 
 
 def new_manifest(
-    *, name: str, version: str, release: int, plan: Plan, parity: Parity, payload: bytes
+    *,
+    name: str,
+    version: str,
+    release: int,
+    plan: Plan,
+    parity: Parity,
+    owner: str,
+    payload_digest: str,
+    payload_bytes: int,
 ) -> Manifest:
     """A manifest for a new package, dated now, with a fresh identifier.
+
+    Args:
+        owner: fingerprint of who will sign it.
+        payload_digest, payload_bytes: of the payload stream.
 
     Raises:
         PackageError: SR-PACKAGE-NAME if name, version or release can't be used,
@@ -137,8 +152,9 @@ def new_manifest(
         "plan": msgspec.to_builtins(plan),
         "plan_digest": plan_digest,
         "parity": msgspec.to_builtins(parity),
-        "payload_digest": digest(payload),
-        "payload_bytes": len(payload),
+        "owner": owner,
+        "payload_digest": payload_digest,
+        "payload_bytes": payload_bytes,
     }
     try:
         return msgspec.convert(fields, Manifest)

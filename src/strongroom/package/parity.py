@@ -15,13 +15,16 @@ from numpy.typing import NDArray
 from strongroom.compiler.layering import layered
 from strongroom.compiler.plan import Plan
 from strongroom.engine import available_threads
+from strongroom.keys.local_serving import NO_PACKAGE, OwnKeys
 from strongroom.keys.local_sets import LocalKeySets
 from strongroom.keys.store import KeyStore
 from strongroom.models.feature_columns import RowRefused
 from strongroom.models.graph import Graph
+from strongroom.models.graph_scores import graph_scores
 from strongroom.models.output import OutputSpec
+from strongroom.package.payload import Payload
 from strongroom.policy import Policy
-from strongroom.protections.interface import ServedProtection
+from strongroom.protections.interface import ServedProtection, Serving
 
 _ROWS_AT_ONCE: Final = 1024
 """In the clear, so that the units of a wide layer fit into memory."""
@@ -30,11 +33,11 @@ _ROWS_AT_ONCE: Final = 1024
 def protected_scores(
     protection: ServedProtection,
     plan: Plan,
-    payload: bytes,
+    payload: Payload,
     rows: NDArray[np.float64],
     policy: Policy,
     *,
-    package: str = "",
+    package: str = NO_PACKAGE,
     advance: Callable[[int], None] | None = None,
 ) -> NDArray[np.float64]:
     """Scores of rows by way of ciphertexts, shape (n, outputs), as an asker would read them.
@@ -43,7 +46,7 @@ def protected_scores(
         plan, payload: of the protected model.
         rows: checked, shape (n, columns).
         policy: that the plan must satisfy.
-        package: digest to bind into messages; "" where there is no package yet.
+        package: digest to bind into messages; a digest of nothing where there is no package yet.
         advance: told how many more rows are done, after each request.
 
     Raises:
@@ -51,11 +54,14 @@ def protected_scores(
         PackageError: the payload is damaged.
         InputError: as for `ClientSide.check`.
     """
-    server = protection.open_server(plan, payload, package=package)
-    client = protection.open_client(plan, KeyStore.in_memory(), policy, package=package)
+    threads, own = available_threads(), OwnKeys()
+    serving = Serving(own, own.now, threads)
+    server = protection.open_server(plan, payload, package=package, serving=serving)
+    client = protection.open_client(
+        plan, KeyStore.in_memory(), policy, package=package, serving=own
+    )
     keys = None if client.key_set is None else LocalKeySets(client.key_set)
     client.check(rows)
-    threads = available_threads()
     scores = np.empty((len(rows), plan.output.outputs))
     for start in range(0, len(rows), client.rows_per_request):
         part = rows[start : start + client.rows_per_request]
@@ -73,7 +79,7 @@ def protected_scores(
 def affordable_rows(plan: Plan, most: int, least: int, seconds: float) -> int:
     """How many rows `protected_scores` runs in about so many seconds, from `least` to `most`."""
     milliseconds = plan.costs.server_milliseconds + plan.costs.client_milliseconds
-    affordable = int(1000.0 * seconds / milliseconds * plan.layout.rows_per_ciphertext)
+    affordable = int(1000.0 * seconds / milliseconds * plan.rows_at_once)
     return min(most, max(least, affordable))
 
 
@@ -83,9 +89,11 @@ def plain_scores(graph: Graph, rows: NDArray[np.float64]) -> NDArray[np.float64]
     Args:
         rows: checked, shape (n, columns).
     """
-    model = layered(graph)
     parts = np.array_split(rows, -(-len(rows) // _ROWS_AT_ONCE))
-    return np.vstack([model.arguments(graph.features.encode(part))[-1] for part in parts])
+    if any(node.operator == "TreeEnsemble" for node in graph.nodes):
+        model = layered(graph)
+        return np.vstack([model.arguments(graph.features.encode(part))[-1] for part in parts])
+    return np.vstack([graph_scores(graph, graph.features.encode(part)) for part in parts])
 
 
 def agreeing(

@@ -9,9 +9,10 @@ from __future__ import annotations
 from strongroom.errors import PolicyError
 from strongroom.protections.fhe.protection import FheProtection
 from strongroom.protections.interface import ServedProtection
+from strongroom.protections.sealed.protection import SealedProtection
 
 _PROTECTIONS: dict[str, ServedProtection] = {
-    protection.name: protection for protection in (FheProtection(),)
+    protection.name: protection for protection in (FheProtection(), SealedProtection())
 }
 
 

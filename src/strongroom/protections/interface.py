@@ -7,8 +7,9 @@ protection's own affair; around it is the Open Inference Protocol.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -17,7 +18,9 @@ from numpy.typing import NDArray
 from strongroom.compiler.plan import Plan
 from strongroom.compiler.stages import Stage
 from strongroom.engine import KeySource, PublicKey
+from strongroom.keys.serving import ServingKey
 from strongroom.models.graph import Graph
+from strongroom.package.payload import Payload
 from strongroom.policy import Policy
 
 
@@ -117,6 +120,57 @@ class KeySetSource(Protocol):
         ...
 
 
+class SealingKeys(Protocol):
+    """Serving keys of the server that a client asks, verified."""
+
+    def current(self) -> ServingKey:
+        """The key to seal to now. Raises StrongroomError if the server proves none."""
+        ...
+
+    def now(self) -> datetime:
+        """The client's time, UTC."""
+        ...
+
+
+class OpeningKey(Protocol):
+    """The private half of a serving key; `keys.serving.ServingSecrets` is one."""
+
+    def open(self, sealed: bytes, info: bytes, /) -> bytes:
+        """Open what was sealed to it. Raises CiphertextError: SR-SEALED-OPEN."""
+        ...
+
+
+class OpeningKeys(Protocol):
+    """What a serving process needs to open sealed requests."""
+
+    def opening_key(self, key_id: str, /) -> OpeningKey | None:
+        """The serving key of that identifier, or None if there is none, or none any more."""
+        ...
+
+    def seen(self, request_id: str, expires: datetime, /) -> bool:
+        """Whether a request was opened before, by any process of this server; from now on it was.
+
+        Args:
+            expires: from then on nobody needs to remember it.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What a server side needs of the process that it runs in.
+
+    Attributes:
+        keys: with which requests are opened, and remembered.
+        now: the process's time, UTC.
+        threads: how many threads an evaluation may use.
+    """
+
+    keys: OpeningKeys
+    now: Callable[[], datetime]
+    threads: int
+
+
 class ServerSide(Protocol):
     """A model ready to answer protected requests. Stateless between requests."""
 
@@ -152,6 +206,8 @@ class ClientSide(Protocol[Encoded, Pending]):
     """A client's end for one plan and one key set.
 
     `Encoded` is what rows are after encoding and before encryption; the caller only hands it on.
+    Rows and scores are tables of float64. Of a model of named tensors (`Plan.prediction` is None)
+    they are dictionaries of arrays, and one of them is a request.
     """
 
     @property
@@ -164,7 +220,7 @@ class ClientSide(Protocol[Encoded, Pending]):
         """The keys that the server must have before it can answer; None where it needs none."""
         ...
 
-    def check(self, rows: NDArray[np.float64]) -> None:
+    def check(self, rows: Any) -> None:
         """Look at all rows of a call before the first is sent, shape (n, columns), checked.
 
         Raises:
@@ -174,7 +230,7 @@ class ClientSide(Protocol[Encoded, Pending]):
         """
         ...
 
-    def encode(self, rows: NDArray[np.float64]) -> Encoded:
+    def encode(self, rows: Any) -> Encoded:
         """Encode at most `rows_per_request` checked rows, shape (n, columns).
 
         Raises:
@@ -186,7 +242,7 @@ class ClientSide(Protocol[Encoded, Pending]):
         """Encrypt encoded rows into one request."""
         ...
 
-    def decrypt(self, pending: Pending, response: bytes) -> NDArray[np.float64]:
+    def decrypt(self, pending: Pending, response: bytes) -> Any:
         """Open a response: raw scores, shape (n, outputs), flooded and rounded to the declared
         precision.
 
@@ -204,7 +260,7 @@ class Candidate(Protocol):
         """The plan."""
         ...
 
-    def payload(self) -> bytes:
+    def payload(self) -> Payload:
         """The payload of a package with that plan: what the server side needs."""
         ...
 
@@ -221,6 +277,11 @@ class ServedProtection(Protocol):
         """As in a manifest: "fhe"."""
         ...
 
+    @property
+    def whole_trees(self) -> bool:
+        """Whether it takes graphs of trees as they are (`models.trees.whole`)."""
+        ...
+
     def candidates(
         self, graph: Graph, sample: NDArray[np.float64], policy: Policy
     ) -> Sequence[Candidate]:
@@ -235,14 +296,33 @@ class ServedProtection(Protocol):
         """
         ...
 
-    def open_server(self, plan: Plan, payload: bytes, *, package: str) -> ServerSide:
+    def tensor_candidates(
+        self, model: Any, inputs: Mapping[str, Any] | None, policy: Policy
+    ) -> Sequence[Candidate]:
+        """The ways in which an ONNX model of named tensors could run.
+
+        Args:
+            model: an `onnx.ModelProto`, its bytes, or the path of a file.
+            inputs: tensors that it takes, by name; small ones are made up if None.
+
+        Raises:
+            ModelError: the model can't be run, or this protection takes rows only.
+            InputError: SR-INPUT-SHAPE if the inputs are not those that it takes.
+        """
+        ...
+
+    def open_server(
+        self, plan: Plan, payload: Payload, *, package: str, serving: Serving | None = None
+    ) -> ServerSide:
         """Make a payload ready to answer requests that are bound to the same package.
 
         Args:
             package: digest of the package; bound into every message.
+            serving: of the process; needed where requests are sealed to it.
 
         Raises:
             PackageError: the payload is damaged.
+            ServerError: SR-SERVER-CONFIG if `serving` is needed and not given.
         """
         ...
 
@@ -251,12 +331,22 @@ class ServedProtection(Protocol):
         ...
 
     def open_client(
-        self, plan: Plan, keys: KeyProvider, policy: Policy, *, package: str
+        self,
+        plan: Plan,
+        keys: KeyProvider,
+        policy: Policy,
+        *,
+        package: str,
+        serving: SealingKeys | None = None,
     ) -> ClientSide[Any, Any]:
         """A client's end for a plan that `check` accepts (it is checked here again).
 
         Args:
             package: digest of the package that the client trusts.
+            serving: keys of the server; needed where requests are sealed to them.
+
+        Raises:
+            ServerError: SR-SERVER-KEYS if `serving` is needed and not given.
         """
         ...
 

@@ -27,6 +27,7 @@ from strongroom.server.callers import single_header, tenant_of
 from strongroom.server.catalogue import Catalogue, CatalogueEntry
 from strongroom.server.config import ServerConfig
 from strongroom.server.job import Evaluation
+from strongroom.server.keeper_process import KeeperProcess
 from strongroom.server.key_service import KeyService
 from strongroom.server.tokens import TokenFile
 from strongroom.server.upload import (
@@ -49,9 +50,15 @@ def application(
     pool: WorkerPool,
     tokens: TokenFile,
     key_store: ServerKeyStore | None = None,
+    keeper: KeeperProcess | None = None,
 ) -> Starlette:
-    """The application over a pool that has started; `key_store` if a model takes keys."""
-    service = _Service(config, catalogue, pool, tokens)
+    """The application over a pool that has started.
+
+    Args:
+        key_store: needed if a model takes keys.
+        keeper: None if the server has no identity.
+    """
+    service = _Service(config, catalogue, pool, tokens, keeper)
     keys = KeyService(config, catalogue, key_store, pool, tokens)
     model = "/v2/models/{name}"
     key_set = "/v2/keys/{parameters}/{key_set}"
@@ -81,12 +88,18 @@ class _Service:
     """The endpoints and what they need."""
 
     def __init__(
-        self, config: ServerConfig, catalogue: Catalogue, pool: WorkerPool, tokens: TokenFile
+        self,
+        config: ServerConfig,
+        catalogue: Catalogue,
+        pool: WorkerPool,
+        tokens: TokenFile,
+        keeper: KeeperProcess | None,
     ) -> None:
         self._config = config
         self._catalogue = catalogue
         self._pool = pool
         self._tokens = tokens
+        self._keeper = keeper
         self._metadata = msgspec.json.encode(
             {"name": "strongroom", "version": _version(), "extensions": ["binary_tensor_data"]}
         )
@@ -103,7 +116,11 @@ class _Service:
 
     async def model_metadata(self, request: Request) -> Response:
         tenant_of(request, self._tokens)
-        return _json(self._entry(request).metadata)
+        entry = self._entry(request)
+        if self._keeper is None:
+            return _json(entry.metadata(None))
+        authority = self._keeper.authority(entry.model.digest)
+        return _json(entry.metadata(self._keeper.configuration, authority))
 
     async def model_ready(self, request: Request) -> Response:
         tenant_of(request, self._tokens)
@@ -168,24 +185,34 @@ class _Service:
                 "Send fewer rows at once",
                 http_status=413,
             )
-        evaluation = await self._evaluate(request, tenant, entry.index, parsed.content)
+        if parsed.receipt and not entry.model.receipts:
+            raise ServerError(
+                "SR-SERVER-KEYS",
+                f"model {entry.model.name!r} is served without keys that sign receipts",
+                "Ask without a receipt, or ask the operator to serve under an identity",
+                http_status=400,
+            )
+        evaluation = await self._evaluate(request, tenant, entry.index, parsed)
+        parameters: dict[str, v2.Scalar] = {
+            "package_digest": entry.model.digest,
+            "compute_microseconds": evaluation.compute_microseconds,
+            "queue_microseconds": evaluation.queue_microseconds,
+        }
+        if evaluation.receipt is not None:
+            parameters["receipt"] = evaluation.receipt
         content, headers = v2.response_body(
             entry.model.name,
             entry.model.version,
             parsed,
             evaluation.response,
-            {
-                "package_digest": entry.model.digest,
-                "compute_microseconds": evaluation.compute_microseconds,
-                "queue_microseconds": evaluation.queue_microseconds,
-            },
+            parameters,
         )
         return Response(content, 200, headers)
 
     async def _evaluate(
-        self, request: Request, tenant: str, index: int, content: memoryview
+        self, request: Request, tenant: str, index: int, parsed: v2.InferRequest
     ) -> Evaluation:
-        job = self._pool.submit(tenant, index, content)
+        job = self._pool.submit(tenant, index, parsed.content, receipt=parsed.receipt)
         try:
             if job.waiting:
                 # Whoever waits in the queue may leave; then there is nothing to compute.

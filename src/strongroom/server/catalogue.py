@@ -14,6 +14,8 @@ from strongroom.server.model import ModelDescription
 
 _BASE64_NUMERATOR: Final = 4
 _BASE64_DENOMINATOR: Final = 3
+_ENDING: Final = b"}}"
+"""Of a metadata document: its parameters come last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +26,28 @@ class CatalogueEntry:
         index: of its package, as the workers count.
         model: its description.
         body_limit: largest body of a request in bytes.
-        metadata: the V2 metadata document, encoded.
     """
 
     index: int
     model: ModelDescription
     body_limit: int
-    metadata: bytes
+    _metadata: bytes
+
+    def metadata(self, key_configuration: str | None, authority: str | None = None) -> bytes:
+        """The V2 metadata document, encoded.
+
+        Args:
+            key_configuration: the present one; shown if something says that this server may
+                serve the model.
+            authority: what says so at present; the model's own if None.
+        """
+        authority = authority or self.model.authority
+        if key_configuration is None or not authority:
+            return self._metadata
+        # Encoded once, without what changes: the manifest may have megabytes.
+        changing = {"authority": authority, "key_configuration": key_configuration}
+        text = b"," + msgspec.json.encode(changing)[1:] + _ENDING[1:]
+        return self._metadata[: -len(_ENDING)] + text
 
 
 class Catalogue:
@@ -68,7 +85,7 @@ class Catalogue:
                 index=index,
                 model=model,
                 body_limit=min(request_bytes, base64_limit + v2.BODY_OVERHEAD_BYTES),
-                metadata=msgspec.json.encode(_metadata(model, all_versions)),
+                _metadata=msgspec.json.encode(_metadata(model, all_versions)),
             )
 
     @property
@@ -103,11 +120,17 @@ class Catalogue:
 
 
 def _metadata(model: ModelDescription, versions: list[str]) -> dict[str, Any]:
+    parameters = {"package_digest": model.digest, "manifest": model.manifest_json}
+    if model.authority:
+        parameters |= {
+            "owner": model.owner,
+            "signatures": model.signatures,
+        }
     return {
         "name": model.name,
         "versions": versions,
         "platform": f"strongroom_{model.protection}",
         "inputs": [{"name": v2.INPUT_NAME, "datatype": v2.DATATYPE, "shape": [1]}],
         "outputs": [{"name": v2.OUTPUT_NAME, "datatype": v2.DATATYPE, "shape": [1]}],
-        "parameters": {"package_digest": model.digest, "manifest": model.manifest_json},
+        "parameters": parameters,
     }

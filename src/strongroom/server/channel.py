@@ -51,6 +51,8 @@ class Message(NamedTuple):
         length: number of bytes in the arena.
         microseconds: time that the evaluation took, of an answer; 0 otherwise.
         tenant: name of the tenant whose job it is, padded with zeros.
+        receipt: of a job: 1 if the answer has to come with a receipt, else 0. Of an answer: how
+            many bytes at the end of the arena's content are the receipt.
     """
 
     kind: int
@@ -58,9 +60,10 @@ class Message(NamedTuple):
     length: int = 0
     microseconds: int = 0
     tenant: bytes = b""
+    receipt: int = 0
 
 
-_LAYOUT: Final = struct.Struct("<BxHxxxxQQ64s")
+_LAYOUT: Final = struct.Struct("<BxHxxxxQQ64sI")
 
 MESSAGE_BYTES: Final = _LAYOUT.size
 
@@ -75,12 +78,16 @@ def unpack(raw: bytes) -> Message | None:
     return Message(*_LAYOUT.unpack(raw)) if len(raw) == MESSAGE_BYTES else None
 
 
-def write_arena(descriptor: int, content: bytes | bytearray | memoryview) -> None:
-    """Put content at the start of an arena, which grows as needed."""
+def write_arena(descriptor: int, content: bytes | bytearray | memoryview, start: int = 0) -> None:
+    """Put content into an arena, which grows as needed.
+
+    Args:
+        start: at which byte.
+    """
     rest = memoryview(content)
     offset = 0
     while offset < len(content):
-        offset += os.pwrite(descriptor, rest[offset:], offset)
+        offset += os.pwrite(descriptor, rest[offset:], start + offset)
 
 
 def read_arena(descriptor: int, length: int) -> bytes | None:
@@ -107,6 +114,7 @@ class Startup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         request_arena_bytes: size of the arena of requests.
         key_folder: where tenants' keys are.
         key_cache_bytes: how much of them is kept mapped.
+        again: whether workers of this server have loaded these packages before.
     """
 
     loader: str
@@ -116,6 +124,7 @@ class Startup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     request_arena_bytes: int
     key_folder: str
     key_cache_bytes: int
+    again: bool = False
 
 
 class WholeObject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

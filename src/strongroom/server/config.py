@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
 from strongroom.errors import ServerError
+from strongroom.keys.serving import MAXIMUM_PACKAGES
 
 DEFAULT_LOADER: Final = "strongroom.server.open:open_served"
 
@@ -47,6 +48,21 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         key_upload_seconds: after which a key that has come in part is forgotten.
         key_cache_bytes: how much of key files a worker keeps mapped between requests; mapped keys
             are shared memory, which the system takes back when it runs short.
+        identity: name of the identity that the server serves as; packages are granted to it. None
+            for a server of a `loader` of its own that opens no granted package.
+        home: where identities are; $STRONGROOM_HOME, else ~/.strongroom, if None.
+        serving_key_seconds: after which a new serving key is made.
+        serving_key_overlap_seconds: how long an old one opens requests after that.
+        replay_capacity: most sealed requests that are remembered at once, for ten minutes each;
+            what comes beyond is refused. Each takes about 120 bytes.
+        attestation: what makes evidence of the serving process, "tsm" (the kernel, inside an AMD
+            SEV-SNP or Intel TDX guest) or "development" (proves nothing); None for no evidence.
+        attestation_certificates, attestation_revocations, attestation_collateral: files that
+            belong to evidence, see `attestation.tsm`.
+        broker: URL of a key broker that releases the packages; needs `attestation`. The server then
+            has an identity of its own at each start, which is on no disk, instead of `identity`.
+        broker_token: path of a file with the token for it; None if it asks for none.
+        broker_ca: PEM file of the only authorities to trust for it; the usual ones if None.
         loader: import string "module:function" of a `server.model.Loader`.
 
     Raises:
@@ -77,6 +93,18 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     key_chunk_bytes: int = 4 * _MIB
     key_upload_seconds: float = 6 * 3600.0
     key_cache_bytes: int = 4096 * _MIB
+    identity: str | None = "default"
+    home: str | None = None
+    serving_key_seconds: int = 12 * 3600
+    serving_key_overlap_seconds: int = 3600
+    replay_capacity: int = 2**21
+    attestation: Literal["tsm", "development"] | None = None
+    attestation_certificates: str | None = None
+    attestation_revocations: str | None = None
+    attestation_collateral: str | None = None
+    broker: str | None = None
+    broker_token: str | None = None
+    broker_ca: str | None = None
     loader: str = DEFAULT_LOADER
 
     def __post_init__(self) -> None:
@@ -84,11 +112,23 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             raise ServerError(
                 "SR-SERVER-CONFIG", "packages is empty", "Name at least one package to serve"
             )
+        if len(self.packages) > MAXIMUM_PACKAGES:
+            raise ServerError(
+                "SR-SERVER-CONFIG",
+                f"packages has {len(self.packages)} entries",
+                f"Serve at most {MAXIMUM_PACKAGES} from one server",
+            )
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ServerError(
                 "SR-SERVER-CONFIG",
                 "only one of tls_certificate and tls_key is set",
                 "Set both, or neither on loopback",
+            )
+        if self.broker is not None and (self.attestation is None or self.identity is None):
+            raise ServerError(
+                "SR-SERVER-CONFIG",
+                "there is a key broker, but no identity or no attestation to ask it with",
+                "Set identity and attestation",
             )
         if self.loader.count(":") != 1 or not all(self.loader.split(":")):
             raise ServerError(
@@ -113,6 +153,9 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             "key_chunk_bytes": (1024, 64 * _MIB),
             "key_upload_seconds": (1, 31 * 86_400),
             "key_cache_bytes": (0, 2**46),
+            "serving_key_seconds": (1, 31 * 86_400),
+            "serving_key_overlap_seconds": (1, 31 * 86_400),
+            "replay_capacity": (1, 2**28),
         }
         for field, (low, high) in bounds.items():
             value = getattr(self, field)

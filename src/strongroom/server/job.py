@@ -12,11 +12,16 @@ from strongroom.server.channel import Kind
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A protected response, and how long it took to get there."""
+    """A protected response, and how long it took to get there.
+
+    Attributes:
+        receipt: text of the signed statement, where one was asked for.
+    """
 
     response: bytes
     compute_microseconds: int
     queue_microseconds: int
+    receipt: str | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -28,6 +33,7 @@ class Job:
         tenant: who asks.
         model: index of the package.
         request: the protected request, or a `WholeObject`.
+        receipt: whether the answer has to come with one.
         result: resolves to the evaluation, or to the error that ends the request.
         timer: ends the wait in the queue.
     """
@@ -36,6 +42,7 @@ class Job:
     tenant: str
     model: int
     request: memoryview
+    receipt: bool
     result: asyncio.Future[Evaluation]
     timer: asyncio.TimerHandle | None = None
     _queued_at: float = field(default_factory=time.perf_counter)
@@ -51,11 +58,21 @@ class Job:
         self._started_at = time.perf_counter()
         self._stop_timer()
 
-    def succeed(self, response: bytes, compute_microseconds: int) -> None:
-        """The worker has answered."""
+    def succeed(self, content: bytes, receipt_bytes: int, compute_microseconds: int) -> None:
+        """The worker has answered.
+
+        Args:
+            content: the response, and the receipt behind it.
+        """
         if not self.result.done():
             waited = (self._started_at or self._queued_at) - self._queued_at
-            evaluation = Evaluation(response, compute_microseconds, int(waited * 1e6))
+            end = len(content) - receipt_bytes
+            evaluation = Evaluation(
+                content[:end],
+                compute_microseconds,
+                int(waited * 1e6),
+                content[end:].decode("ascii", "replace") if receipt_bytes else None,
+            )
             self.result.set_result(evaluation)
 
     def fail(self, error: StrongroomError) -> None:

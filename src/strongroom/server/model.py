@@ -6,15 +6,44 @@ front process sees the `ModelDescription` and never a payload.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from strongroom.keys.server_layout import Wanted
 
-if TYPE_CHECKING:  # the front does without the engine
+if TYPE_CHECKING:  # the front does without the engine, and without keys
     from strongroom.protections.interface import KeyNeeds, KeySets
+    from strongroom.receipts.statement import Subject
+    from strongroom.server.clock import Clock
+    from strongroom.server.keeper_link import KeeperLink
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """With what a worker opens packages and requests.
+
+    Attributes:
+        keeper: the server's identity, as far as a worker may use it; None if it has none.
+        clock: by which grants end and requests are too old.
+        has_network: whether this process could not give up its network.
+        again: whether workers of this server have loaded these packages before.
+        threads: how many threads an evaluation may use.
+    """
+
+    keeper: KeeperLink | None
+    clock: Clock
+    has_network: bool
+    again: bool
+    threads: int = 1
+
+
+def never() -> None:
+    """The end of what has none."""
+    return None
 
 
 class Answer(Protocol):
@@ -49,6 +78,11 @@ class ServedModel:
         request_limit: largest protected request in bytes.
         answer: answers one protected request.
         key_needs: the keys that it needs of an asker; None if it takes no key sets.
+        owner: text of the public identity that signed the package; "" if none did.
+        signatures: canonical JSON of its signatures of the manifest; "" if there are none.
+        authority: that the server may serve it (`receipts.authority`); "" if nothing says so.
+        ends: gives the time when that ends, UTC; None for never.
+        subject: what receipts say of the package; None if there is no key to sign them.
     """
 
     name: str
@@ -59,12 +93,17 @@ class ServedModel:
     request_limit: int
     answer: Answer
     key_needs: KeyNeeds | None = None
+    owner: str = ""
+    signatures: str = ""
+    authority: str = ""
+    ends: Callable[[], datetime | None] = never
+    subject: Subject | None = None
 
 
 class Loader(Protocol):
     """Opens a package for serving; `strongroom.server.open:open_served` by default."""
 
-    def __call__(self, path: str) -> ServedModel:
+    def __call__(self, path: str, means: Means) -> ServedModel:
         """Open the package at `path`. Raises PackageError if it can't be served."""
         ...
 
@@ -76,6 +115,7 @@ class ModelDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         key_parameters: the catalogue entry for which the model takes key sets; "" if for none.
         key_needs: the keys that it needs of a set.
         key_objects: bytes of each object that a key can travel as, and of the file it becomes.
+        receipts: whether its answers can come with receipts.
     """
 
     name: str
@@ -87,6 +127,10 @@ class ModelDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key_parameters: str = ""
     key_needs: Wanted = Wanted((), 0)
     key_objects: tuple[tuple[int, int], ...] = ()
+    owner: str = ""
+    signatures: str = ""
+    authority: str = ""
+    receipts: bool = False
 
     @classmethod
     def of(
@@ -109,4 +153,8 @@ class ModelDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             key_parameters="" if needs is None else needs.parameters,
             key_needs=wanted,
             key_objects=key_objects,
+            owner=model.owner,
+            signatures=model.signatures,
+            authority=model.authority,
+            receipts=model.subject is not None,
         )

@@ -1,31 +1,120 @@
-"""Opening a package for serving: what a server's worker does with a path."""
+"""Opening a package for serving: what a server's worker does with a path.
+
+Of a package that is granted to the server's identity the keeper opens the file key, and the payload
+is decrypted in this process, in memory. Whatever the protection, nothing of it was readable on the
+disk.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+
 from strongroom import protections
-from strongroom.package.file import load
-from strongroom.package.manifest import encode_manifest
-from strongroom.server.model import ServedModel
+from strongroom.canonical import canonical_json
+from strongroom.errors import PackageError, ServerError
+from strongroom.moments import parse_moment
+from strongroom.package.file import SealedPackage, read
+from strongroom.package.grants import MAY_SERVE
+from strongroom.protections.interface import KeySets, Serving
+from strongroom.receipts.authority import grant_authority
+from strongroom.receipts.statement import Subject
+from strongroom.server.model import Answer, Means, ServedModel, never
 
 
-def open_served(path: str) -> ServedModel:
+def open_served(path: str, means: Means) -> ServedModel:
     """Open the package at `path` and make its model ready to answer.
 
+    A worker that takes the place of another does not fail where a grant has ended or was taken
+    away meanwhile, so that the server's other models are served on: the model answers with that
+    error.
+
     Raises:
-        PackageError: the file can't be read or is damaged.
+        PackageError: the file can't be read, is damaged, or is not granted to the server.
         PolicyError: its plan is not valid here.
+        ServerError: SR-SERVER-CONFIG if the server has no identity, or this machine can't take
+            the network from a process that sees inputs.
     """
-    package = load(path)
+    package = read(path)
+    try:
+        return _open(package, means)
+    except PackageError as error:
+        if not means.again or error.code not in ("SR-PACKAGE-EXPIRED", "SR-PACKAGE-GRANT"):
+            raise
+        return _described(package, _refusing(error), "")
+
+
+def _open(package: SealedPackage, means: Means) -> ServedModel:
+    keeper, manifest = means.keeper, package.manifest
+    if keeper is None:
+        raise ServerError(
+            "SR-SERVER-CONFIG",
+            f"package {manifest.name!r} is encrypted, and the server has no identity to open it",
+            "Name the identity that the package is granted to",
+        )
+    protection = protections.by_name(manifest.protection)
+    if _sees_inputs(package) and means.has_network:
+        raise ServerError(
+            "SR-SERVER-CONFIG",
+            f"model {manifest.name!r} has to run without network, this system can't take that away",
+            "Serve it on Linux with seccomp filters, on x86-64 or arm64",
+        )
+    now, digest = means.clock.now(), package.digest
+    try:
+        grant = package.grant_for(keeper.fingerprint, MAY_SERVE, now)
+        payload = package.open(keeper, purpose="serve", now=now).payload
+        authority = grant_authority(grant)
+        end = None if grant.expires is None else parse_moment(grant.expires)
+        ends: Callable[[], datetime | None] = lambda: end  # noqa: E731
+    except PackageError as error:
+        if error.code != "SR-PACKAGE-GRANT" or not keeper.has_broker:
+            raise
+        released = keeper.release(digest, package.owner.to_text())
+        payload = package.open_with_key(released.file_key).payload
+        authority = released.authority
+        ends = partial(keeper.release_ends, digest)
+    serving = Serving(keeper, means.clock.now, means.threads)
+    side = protection.open_server(manifest.plan, payload, package=digest, serving=serving)
+    return _described(package, side.answer, authority, ends)
+
+
+def _described(
+    package: SealedPackage,
+    answer: Answer,
+    authority: str,
+    ends: Callable[[], datetime | None] = never,
+) -> ServedModel:
     manifest = package.manifest
     protection = protections.by_name(manifest.protection)
-    side = protection.open_server(manifest.plan, package.payload, package=package.digest)
     return ServedModel(
         name=manifest.name,
         version=manifest.version,
         protection=manifest.protection,
         digest=package.digest,
-        manifest_json=encode_manifest(manifest).decode(),
+        manifest_json=package.manifest_json.decode(),
         request_limit=protection.request_limit(manifest.plan),
-        answer=side.answer,
+        answer=answer,
         key_needs=protection.key_needs(manifest.plan),
+        owner=package.owner.to_text(),
+        signatures=canonical_json(package.signatures).decode(),
+        authority=authority,
+        ends=ends,
+        subject=Subject.of(manifest),
     )
+
+
+def _sees_inputs(package: SealedPackage) -> bool:
+    """Whether the process that serves it can read what askers send."""
+    return package.manifest.plan.guarantee.inputs_from_server != "hidden"
+
+
+def _refusing(error: PackageError) -> Answer:
+    """The answer of a model that can't be opened any more."""
+
+    def refuse(
+        request: bytes | memoryview, *, keys: KeySets | None = None, threads: int = 1
+    ) -> bytes:
+        raise ServerError(error.code, error.message, error.remedy, http_status=403)
+
+    return refuse

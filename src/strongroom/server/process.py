@@ -14,6 +14,11 @@ from typing import Final
 
 import msgspec
 
+from strongroom.keys.custody import (
+    NEW_PASSPHRASE_ENVIRONMENT,
+    PASSPHRASE_ENVIRONMENT,
+    PIN_ENVIRONMENT,
+)
 from strongroom.server.channel import (
     MESSAGE_BYTES,
     Kind,
@@ -28,7 +33,14 @@ from strongroom.server.channel import (
 _KEPT_ARENA_BYTES: Final = 1 << 20
 """What an arena may keep of the machine's memory between jobs."""
 
-_THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_SECRET_VARIABLES: Final = (
+    PASSPHRASE_ENVIRONMENT,
+    NEW_PASSPHRASE_ENVIRONMENT,
+    PIN_ENVIRONMENT,
+)
+"""Variables of the environment that are the keeper's business."""
+
+THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class WorkerProcess:
@@ -36,6 +48,7 @@ class WorkerProcess:
 
     Args:
         startup: what it loads.
+        link: the worker's end of a link to the keeper, which is closed here; None if there is none.
         on_message: called with each control message.
         on_exit: called once when the process has ended and is reaped.
 
@@ -46,6 +59,7 @@ class WorkerProcess:
     def __init__(
         self,
         startup: Startup,
+        link: socket.socket | None,
         on_message: Callable[[WorkerProcess, Message], None],
         on_exit: Callable[[WorkerProcess], None],
     ) -> None:
@@ -58,12 +72,14 @@ class WorkerProcess:
         os.truncate(self._requests, self._request_arena_bytes)
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            self._process = self._spawn(theirs.fileno(), startup.threads)
+            self._process = self._spawn(theirs, link, startup.threads)
         except OSError:
             self._close()
             raise
         finally:
             theirs.close()
+            if link is not None:
+                link.close()
         self._control.setblocking(False)
         self._exit = os.pidfd_open(self._process.pid)
         self._listening = True
@@ -89,10 +105,15 @@ class WorkerProcess:
         return f"signal {-status}"
 
     def submit(
-        self, kind: Kind, tenant: str, model: int, request: bytes | bytearray | memoryview
+        self,
+        kind: Kind,
+        tenant: str,
+        model: int,
+        request: bytes | bytearray | memoryview,
+        receipt: bool,
     ) -> None:
         """Start a job; its end is a message, or the end of the process."""
-        self._send(kind, request, model, tenant)
+        self._send(kind, request, model, tenant, receipt)
 
     def content(self, length: int) -> bytes | None:
         """What a message announced, or None if the worker lied about its length."""
@@ -117,17 +138,21 @@ class WorkerProcess:
         self._stop_listening()
         self._control.close()
 
-    def _spawn(self, theirs: int, threads: int) -> subprocess.Popen[bytes]:
+    def _spawn(
+        self, theirs: socket.socket, link: socket.socket | None, threads: int
+    ) -> subprocess.Popen[bytes]:
         # -P: the working directory is no place to import from. A process group of its own keeps
         # a terminal's Ctrl-C away while the interpreter starts.
         command = [sys.executable, "-P", "-X", "faulthandler", "-m", "strongroom.server.worker"]
-        descriptors = (theirs, self._requests, self._responses)
+        descriptors = [theirs.fileno(), self._requests, self._responses]
+        if link is not None:
+            descriptors.append(link.fileno())
         return subprocess.Popen(
-            [*command, *map(str, descriptors), str(os.getpid())],
+            [*command, str(os.getpid()), *map(str, descriptors)],
             pass_fds=descriptors,
             stdin=subprocess.DEVNULL,
             stdout=2,  # standard output belongs to the front's ready line
-            env=os.environ | dict.fromkeys(_THREAD_VARIABLES, str(threads)),
+            env=_environment(threads),
             process_group=0,
         )
 
@@ -137,9 +162,10 @@ class WorkerProcess:
         content: bytes | bytearray | memoryview,
         model: int = 0,
         tenant: str = "",
+        receipt: bool = False,
     ) -> None:
         write_arena(self._requests, content)
-        message = Message(kind, model, len(content), tenant=tenant.encode())
+        message = Message(kind, model, len(content), 0, tenant.encode(), int(receipt))
         # A worker that is gone is noticed by its exit, not here.
         with suppress(OSError):
             self._control.send(pack(message))
@@ -178,3 +204,8 @@ class WorkerProcess:
         self._control.close()
         os.close(self._requests)
         os.close(self._responses)
+
+
+def _environment(threads: int) -> dict[str, str]:
+    variables = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
+    return {name: value for name, value in variables.items() if name not in _SECRET_VARIABLES}

@@ -10,15 +10,27 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from strongroom.server.config import ServerConfig
-
 _CLOSING_SECONDS: Final = 2.0
+
+
+class ConnectionLimits(Protocol):
+    """What a server's configuration says of connections."""
+
+    @property
+    def idle_timeout_seconds(self) -> float:
+        """Between requests, and for the head of one."""
+        ...
+
+    @property
+    def connections(self) -> int:
+        """Most that are open at once."""
+        ...
 
 
 class BoundedProtocol(H11Protocol):
@@ -97,7 +109,7 @@ class BoundedProtocol(H11Protocol):
             self.transport.abort()
 
 
-def bounded(config: ServerConfig) -> type[BoundedProtocol]:
+def bounded(config: ConnectionLimits) -> type[BoundedProtocol]:
     """The protocol class with a configuration's limits."""
 
     class Bounded(BoundedProtocol):

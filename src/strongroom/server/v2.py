@@ -10,8 +10,9 @@ string (RFC 4648). The response is binary where the request asks for it (`binary
 `binary_data` of the output), as the extension says.
 
 Everything that is not exactly so is refused with SR-REQUEST-FORMAT. Unknown *parameters* are
-ignored: the protocol leaves them to the server, and clients send some unasked. One is ours: a
-request's `package_digest` names the package that shall answer, and a response's the one that did.
+ignored: the protocol leaves them to the server, and clients send some unasked. Two are ours: a
+request's `package_digest` names the package that shall answer, and a response's the one that did;
+a request's `receipt`, if true, asks for a signed statement, the response's `receipt`.
 """
 
 from __future__ import annotations
@@ -69,12 +70,14 @@ class InferRequest:
         content: the opaque protected request.
         package_digest: of the package that shall answer, or None if any may.
         binary_output: whether the response has to be binary.
+        receipt: whether the answer has to come with a receipt.
     """
 
     id: str | None
     content: memoryview
     package_digest: str | None
     binary_output: bool
+    receipt: bool = False
 
 
 _decoder: Final = msgspec.json.Decoder(_Request)
@@ -148,7 +151,10 @@ def parse_request(body: memoryview, header: str | None) -> InferRequest:
     digest = request.parameters.get("package_digest")
     if not (digest is None or isinstance(digest, str)):
         raise _malformed("package_digest is no text")
-    return InferRequest(request.id, content, digest, _wants_binary(request))
+    receipt = request.parameters.get("receipt", False)
+    if not isinstance(receipt, bool):
+        raise _malformed("receipt is neither true nor false")
+    return InferRequest(request.id, content, digest, _wants_binary(request), receipt)
 
 
 def _content(tensor: _Input, rest: memoryview, *, binary: bool) -> memoryview:

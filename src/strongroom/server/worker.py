@@ -1,9 +1,9 @@
 """The worker process: loads the packages, then evaluates one request at a time.
 
-    python -m strongroom.server.worker CONTROL REQUESTS RESPONSES PARENT
+    python -m strongroom.server.worker PARENT CONTROL REQUESTS RESPONSES [LINK]
 
-The arguments are three inherited file descriptors (`server.channel`) and the process id of the
-front. Rules of this process:
+The arguments are the process id of the front and inherited file descriptors: three of
+`server.channel` and, where the server has a keeper, a link to it. Rules of this process:
 
 1. It dies with the front: by the kernel's parent-death signal, and by the end of the control
    socket.
@@ -11,6 +11,9 @@ front. Rules of this process:
    extra; keys that it has mapped are the system's to drop and don't count.
 3. It prints nothing and logs nothing; what went wrong is reported to the front.
 4. It never writes a core file, which would hold requests.
+5. Before it opens a package it gives up its network, where the system can take it, and hides its
+   memory from other processes. A model whose inputs it sees it serves only without network.
+6. A package is served until its grant ends, and no request longer.
 """
 
 from __future__ import annotations
@@ -19,7 +22,6 @@ import ctypes
 import gc
 import importlib
 import mmap
-import os
 import resource
 import signal
 import socket
@@ -49,10 +51,18 @@ from strongroom.server.channel import (
     unpack,
     write_arena,
 )
+from strongroom.server.clock import Clock
+from strongroom.server.keeper_link import KeeperLink
 from strongroom.server.log import exception_frames, exception_type
-from strongroom.server.model import Loader, ModelDescription, ServedModel
+from strongroom.server.model import Loader, Means, ModelDescription, ServedModel
+from strongroom.server.no_network import give_up_network
+from strongroom.server.private_process import (
+    die_with,
+    drop_capabilities,
+    hide_memory,
+    no_core_file,
+)
 
-_PR_SET_PDEATHSIG: Final = 1
 _RESERVED_PER_THREAD_BYTES: Final = 256 << 20
 
 
@@ -80,9 +90,14 @@ class _Channel:
         """The request of the current job, without a copy."""
         return self._view[:length]
 
-    def send(self, kind: Kind, content: bytes = b"", microseconds: int = 0) -> None:
+    def send(
+        self, kind: Kind, content: bytes = b"", microseconds: int = 0, receipt: bytes = b""
+    ) -> None:
         write_arena(self._responses, content)
-        self._control.send(pack(Message(kind, 0, len(content), microseconds)))
+        if receipt:
+            write_arena(self._responses, receipt, len(content))
+        length = len(content) + len(receipt)
+        self._control.send(pack(Message(kind, 0, length, microseconds, receipt=len(receipt))))
 
     def report(self, error: Exception) -> None:
         """Tell the front what went wrong."""
@@ -95,13 +110,13 @@ class _Channel:
 
 def main(arguments: list[str]) -> None:
     """Run a worker until the front ends it."""
-    control, requests, responses, parent = map(int, arguments)
-    _die_with(parent)
+    parent, control, requests, responses, *link = map(int, arguments)
+    die_with(parent)
     # A terminal's Ctrl-C and a service manager's SIGTERM reach every process of a server; the
     # front drains, and the workers have to finish what they are at.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    no_core_file()
     with suppress(OSError):  # should the machine run out of memory, not the front but a worker
         Path("/proc/self/oom_score_adj").write_text("500")
 
@@ -111,7 +126,8 @@ def main(arguments: list[str]) -> None:
         return
     startup = channel.startup(start.length)
     try:
-        models = _load(startup)
+        means = _means(link, startup)
+        models = _load(startup, means)
         channel.map_requests(startup.request_arena_bytes)
     except Exception as error:
         channel.report(error)
@@ -132,7 +148,7 @@ def main(arguments: list[str]) -> None:
             if job.kind == Kind.KEY:
                 _store_key(channel, Path(startup.key_folder), job)
             else:
-                _answer(channel, models[job.model], key_sets, job, startup.threads)
+                _answer(channel, models[job.model], means, key_sets, job, startup.threads)
         except MemoryError:
             # The request is over, and so is this process: whatever failed half-way through an
             # allocation is not trusted with the next request.
@@ -143,13 +159,30 @@ def main(arguments: list[str]) -> None:
 
 
 def _answer(
-    channel: _Channel, model: ServedModel, key_sets: WorkerKeySets, job: Message, threads: int
+    channel: _Channel,
+    model: ServedModel,
+    means: Means,
+    key_sets: WorkerKeySets,
+    job: Message,
+    threads: int,
 ) -> None:
     started = time.perf_counter_ns()
+    ends = model.ends()
+    if ends is not None and means.clock.now() >= ends:
+        raise ServerError(
+            "SR-PACKAGE-EXPIRED",
+            f"the grant by which model {model.name!r} was served has ended",
+            "Ask the server's operator for another",
+            http_status=403,
+        )
+    request = channel.request(job.length)
     with key_sets.of(_tenant(job)) as keys:
-        response = model.answer(channel.request(job.length), keys=keys, threads=threads)
+        response = model.answer(request, keys=keys, threads=threads)
     microseconds = (time.perf_counter_ns() - started) // 1000
-    channel.send(Kind.ANSWER, response, microseconds)
+    receipt = b""
+    if job.receipt and model.subject is not None and means.keeper is not None:
+        receipt = means.keeper.receipt(model.subject, request, response).encode()
+    channel.send(Kind.ANSWER, response, microseconds, receipt)
 
 
 def _store_key(channel: _Channel, key_folder: Path, job: Message) -> None:
@@ -169,7 +202,21 @@ def _key_objects(model: ServedModel) -> tuple[tuple[int, int], ...]:
     return () if needs is None else object_sizes(catalogued(needs.parameters))
 
 
-def _load(startup: Startup) -> list[ServedModel]:
+def _means(link: list[int], startup: Startup) -> Means:
+    has_network = False
+    try:
+        give_up_network()
+    except OSError:
+        has_network = True
+    if link:
+        hide_memory()
+        drop_capabilities()
+    clock = Clock()
+    keeper = KeeperLink(socket.socket(fileno=link[0]), clock) if link else None
+    return Means(keeper, clock, has_network, startup.again, startup.threads)
+
+
+def _load(startup: Startup, means: Means) -> list[ServedModel]:
     module, function = startup.loader.split(":")
     try:
         loader = cast(Loader, getattr(importlib.import_module(module), function))
@@ -179,14 +226,7 @@ def _load(startup: Startup) -> list[ServedModel]:
             f"the loader {startup.loader!r} can't be imported ({exception_type(error)})",
             "Correct the configuration's field loader",
         ) from error
-    return [loader(path) for path in startup.packages]
-
-
-def _die_with(parent: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it died before the line above
-        os._exit(1)
+    return [loader(path, means) for path in startup.packages]
 
 
 def _return_freed_memory() -> None:

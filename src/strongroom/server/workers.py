@@ -7,7 +7,7 @@ Rules:
    at once and the job gets SR-WORKER-TIMEOUT, -MEMORY or -LOST.
 3. A worker that fails while it *loads* is started again after a pause that doubles each time.
 4. A replacement has to load what the first workers loaded; a package that has changed on disk
-   is refused until the server is restarted.
+   is refused until the server is restarted. One whose grant has ended meanwhile answers so.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from strongroom.errors import ServerError, StrongroomError
 from strongroom.server.channel import ErrorReport, FaultReport, Kind, Message, Startup
 from strongroom.server.config import ServerConfig
 from strongroom.server.job import Job, busy, lost
+from strongroom.server.keeper_process import KeeperProcess
 from strongroom.server.model import ModelDescription
 from strongroom.server.process import WorkerProcess
 
@@ -58,10 +59,12 @@ class WorkerPool:
 
     Args:
         config: number, limits and packages.
+        keeper: to which each worker gets a link; None if the server has none.
     """
 
-    def __init__(self, config: ServerConfig) -> None:
+    def __init__(self, config: ServerConfig, keeper: KeeperProcess | None = None) -> None:
         self._config = config
+        self._keeper = keeper
         self._startup = Startup(
             loader=config.loader,
             packages=config.packages,
@@ -139,10 +142,18 @@ class WorkerPool:
         """Give a place back."""
         self._places += 1
 
-    def submit(self, tenant: str, model: int, request: memoryview, *, kind: Kind = Kind.JOB) -> Job:
+    def submit(
+        self,
+        tenant: str,
+        model: int,
+        request: memoryview,
+        *,
+        kind: Kind = Kind.JOB,
+        receipt: bool = False,
+    ) -> Job:
         """Give a request to an idle worker, or put it into the queue."""
         loop = asyncio.get_running_loop()
-        job = Job(kind, tenant, model, request, loop.create_future())
+        job = Job(kind, tenant, model, request, receipt, loop.create_future())
         if self._idle:
             self._run(self._idle.pop(), job)
         else:
@@ -163,7 +174,8 @@ class WorkerPool:
             return
         seat.state = _State.LOADING
         try:
-            process = WorkerProcess(self._startup, self._received, self._exited)
+            link = None if self._keeper is None else self._keeper.link()
+            process = WorkerProcess(self._startup, link, self._received, self._exited)
         except OSError as error:
             self._load_failed(seat, lost(f"a worker could not be started ({error.strerror})"))
             return
@@ -188,7 +200,10 @@ class WorkerPool:
             self._load_failed(seat, _reported(message, content))
             return
         models = tuple(msgspec.json.decode(content, type=list[ModelDescription]))
-        if self._models is not None and models != self._models:
+        if self._models is None:
+            self._models = models
+            self._startup = msgspec.structs.replace(self._startup, again=True)
+        elif _contents(models) != _contents(self._models):
             self._load_failed(
                 seat,
                 ServerError(
@@ -198,7 +213,6 @@ class WorkerPool:
                 ),
             )
             return
-        self._models = models
         seat.failed_loads = 0
         self._disarm(seat)
         self._next(seat)
@@ -221,14 +235,18 @@ class WorkerPool:
             )
             return
         content = process.content(message.length)
-        if content is None or message.kind not in (Kind.ANSWER, Kind.REFUSED, Kind.FAULT):
+        if (
+            content is None
+            or message.kind not in (Kind.ANSWER, Kind.REFUSED, Kind.FAULT)
+            or message.receipt > len(content)
+        ):
             self._abandon(seat, lost("the worker broke its protocol"))
             return
         self._disarm(seat)
         seat.job = None
         process.release(len(job.request))
         if message.kind == Kind.ANSWER:
-            job.succeed(content, message.microseconds)
+            job.succeed(content, message.receipt, message.microseconds)
         else:
             job.fail(_reported(message, content))
         self._next(seat)
@@ -274,7 +292,7 @@ class WorkerPool:
         seat.job = job
         job.start()
         self._arm(seat, self._config.evaluation_timeout_seconds)
-        seat.process.submit(job.kind, job.tenant, job.model, job.request)
+        seat.process.submit(job.kind, job.tenant, job.model, job.request, job.receipt)
 
     def _next(self, seat: _Seat) -> None:
         if self._queue:
@@ -335,6 +353,12 @@ class WorkerPool:
             self._all_gone = asyncio.get_running_loop().create_future()
             await asyncio.wait((self._all_gone,), timeout=seconds)
             self._all_gone = None
+
+
+def _contents(models: tuple[ModelDescription, ...]) -> list[ModelDescription]:
+    """What must not change while a server runs. A grant may: its owner may have written others
+    behind it, or have encrypted the package anew."""
+    return [msgspec.structs.replace(model, authority="") for model in models]
 
 
 def _reported(message: Message, content: bytes | None) -> StrongroomError:

@@ -10,11 +10,12 @@ import msgspec
 import pytest
 from key_fakes import RotatingProtection
 from key_servers import KeyServer
+from model_owner import OWNER
 
 from strongroom import protections
 from strongroom.client.client import Client
 from strongroom.keys.store import KeyStore
-from strongroom.package.file import Package
+from strongroom.package.protected import Package
 
 PASSPHRASE = "of the tests"
 
@@ -40,9 +41,9 @@ def packages(package: Package, tmp_path: Path) -> dict[str, Package]:
             costs=msgspec.structs.replace(package.manifest.plan.costs, full_response_bytes=1 << 20),
         )
         named[name] = Package.create(
-            name=name, plan=plan, payload=b"", parity=package.manifest.parity
+            name=name, plan=plan, payload={"model": b""}, parity=package.manifest.parity
         )
-        named[name].save(tmp_path / f"{name}.strongroom")
+        named[name].save(tmp_path / f"{name}.strongroom", owner=OWNER)
     return named
 
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from key_servers import CHUNK_BYTES, KeyServer, ask, client_process, total_bytes
 
-from strongroom.package.file import Package
+from strongroom.package.protected import Package
 
 MOMENTS: Final = ("before", "half of it sent", "all of it sent", "answered")
 

@@ -14,7 +14,7 @@ from key_servers import ROWS, ask, client_process, total_bytes
 from strongroom.client.key_spool import KeySpool
 from strongroom.errors import ServerError
 from strongroom.keys.key_sets import ClientKeySet
-from strongroom.package.file import Package
+from strongroom.package.protected import Package
 
 
 def test_a_set_is_sent_once_and_grows_by_what_another_model_needs(serve: Any, connect: Any) -> None:

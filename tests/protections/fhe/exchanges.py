@@ -16,6 +16,7 @@ from strongroom.models.features import Features
 from strongroom.models.graph import Graph, Node, Tensor
 from strongroom.models.output import OutputSpec
 from strongroom.models.rows import InputSpec
+from strongroom.package.payload import Payload
 from strongroom.policy import Policy
 from strongroom.protections.fhe.circuit import LinearCircuit
 from strongroom.protections.fhe.client_side import LinearClient, PendingRequest
@@ -57,7 +58,7 @@ class Exchange:
     weights: Table
     bias: Table
     plan: Plan
-    payload: bytes
+    payload: Payload
     client: LinearClient
     server: LinearServer
 
@@ -74,7 +75,7 @@ class Exchange:
 
     @classmethod
     def opened(
-        cls, weights: Table, bias: Table, plan: Plan, payload: bytes, policy: Policy
+        cls, weights: Table, bias: Table, plan: Plan, payload: Payload, policy: Policy
     ) -> Exchange:
         """Open both ends of a plan with a fresh key."""
         fhe = protections.by_name("fhe")
@@ -109,6 +110,10 @@ def changed(plan: Plan, **fields: Any) -> Plan:
         part, _, name = path.partition("__")
         if name:
             value = msgspec.structs.replace(getattr(plan, part), **{name: value})
+        if part in ("input", "features", "output"):
+            assert plan.prediction is not None
+            value = msgspec.structs.replace(plan.prediction, **{part: value})
+            part = "prediction"
         plan = msgspec.structs.replace(plan, **{part: value})
     return plan
 

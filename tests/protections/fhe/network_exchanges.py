@@ -58,7 +58,7 @@ class NetworkExchange:
     ) -> NetworkExchange:
         fhe = protections.by_name("fhe")
         client = fhe.open_client(plan, KeyStore.in_memory(), policy, package=PACKAGE)
-        server = fhe.open_server(plan, payload_to_bytes(model), package=PACKAGE)
+        server = fhe.open_server(plan, {"model": payload_to_bytes(model)}, package=PACKAGE)
         assert isinstance(client, NetworkClient)
         assert isinstance(server, NetworkServer)
         return cls(network, model, plan, policy, client, server, LocalKeySets(client.key_set))

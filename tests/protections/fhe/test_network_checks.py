@@ -61,8 +61,9 @@ def shifted(plan: Plan, **fields: float) -> Plan:
 
 def with_outputs(plan: Plan, outputs: int, **fields: Any) -> Plan:
     """The output says so, too."""
-    output = replace(plan.output, outputs=outputs, flat=False)
-    return replace(plan, output=output, layout=replace(layout_of(plan), outputs=outputs, **fields))
+    prediction = replace(plan.prediction, output=replace(plan.output, outputs=outputs, flat=False))
+    layout = replace(layout_of(plan), outputs=outputs, **fields)
+    return replace(plan, prediction=prediction, layout=layout)
 
 
 Lie = Callable[[Plan], Plan]

@@ -8,7 +8,7 @@ the same, and split i is bit i of a leaf's number.
 from __future__ import annotations
 
 import math
-import tempfile
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -97,8 +97,7 @@ def read_catboost(data: bytes) -> TreeModel:
 def import_object(model: Any) -> TreeModel:
     """Import a CatBoost, CatBoostClassifier, CatBoostRegressor or CatBoostRanker.
 
-    CatBoost writes JSON to files only: one in a directory of this user's own, for as long as it
-    takes to read it.
+    CatBoost writes JSON to files only: one in memory, so that no disk holds the model in the clear.
 
     Raises:
         ModelError: SR-MODEL-UNSUPPORTED, -UNFITTED, -VALUES.
@@ -113,13 +112,16 @@ def import_object(model: Any) -> TreeModel:
         raise _unsupported(
             "no task of its own", "Use CatBoostClassifier, CatBoostRegressor or CatBoostRanker"
         )
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "model.json"
+    descriptor = os.memfd_create("catboost", os.MFD_CLOEXEC)
+    try:
+        path = Path(f"/proc/self/fd/{descriptor}")
         try:
             model.save_model(str(path), format="json")
         except Exception as error:  # catboost raises its own errors, for categories for one
             raise _unsupported("features that CatBoost can't export as JSON") from error
         return read_catboost(read_file(path))
+    finally:
+        os.close(descriptor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from strongroom.models.trees.ensemble import Ensemble, TreeModel
 from strongroom.models.trees.graphs import tree_graph
 from strongroom.models.trees.model_files import malformed, read_file
 from strongroom.models.trees.options import TreeOptions
+from strongroom.models.trees.whole import whole_graph
 
 SUFFIXES: Final = (".json", ".ubj", ".txt")
 """Files of tree models; what they hold says which framework wrote them."""
@@ -67,13 +68,16 @@ def is_tree_estimator(estimator: Any) -> bool:
     return bool(framework_of(estimator)) or class_name(estimator) in _SKLEARN
 
 
-def import_trees(model: Any, options: TreeOptions | None = None) -> Graph | None:
+def import_trees(
+    model: Any, options: TreeOptions | None = None, *, whole: bool = False
+) -> Graph | None:
     """Import a tree model, or return None if it isn't one.
 
     Args:
         model: an object of scikit-learn, XGBoost, LightGBM or CatBoost, or the path of a `.json`,
             `.ubj` or `.txt` file that one of the last three saved.
         options: the dials; None for the usual ones.
+        whole: keep the trees as they are (`models.trees.whole`); there are no dials then.
 
     Raises:
         ModelError: SR-MODEL-FILE, -UNSUPPORTED, -UNFITTED, -VALUES.
@@ -82,10 +86,14 @@ def import_trees(model: Any, options: TreeOptions | None = None) -> Graph | None
         path = Path(model)
         if path.suffix.lower() not in SUFFIXES:
             return None
-        return _graph(read_model(path), options)
-    if not is_tree_estimator(model):
+        found = read_model(path)
+    elif is_tree_estimator(model):
+        found = _read_estimator("", model)
+    else:
         return None
-    return _graph(_read_estimator("", model), options)
+    if whole:
+        return whole_graph(found.ensemble, found.name, found.input, found.output)
+    return _graph(found, options)
 
 
 def import_tree_estimator(step: str, estimator: Any) -> tuple[Ensemble, OutputSpec]:

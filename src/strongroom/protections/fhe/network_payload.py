@@ -65,7 +65,7 @@ def payload_to_bytes(model: NetworkModel) -> bytes:
     return _HEADER.pack(_MAGIC, _VERSION, len(header)) + header + zlib.compress(numbers, 1)
 
 
-def payload_from_bytes(data: bytes, layout: NetworkLayout) -> NetworkModel:
+def payload_from_bytes(data: bytes | memoryview, layout: NetworkLayout) -> NetworkModel:
     """Read a model of the shape that its plan says.
 
     Raises:
@@ -172,7 +172,7 @@ def _require_shapes(text: _Text, layout: NetworkLayout) -> None:
         raise _damaged("its shapes are not those of its plan")
 
 
-def _decompressed(data: bytes, length: int) -> Array:
+def _decompressed(data: bytes | memoryview, length: int) -> Array:
     unpacker = zlib.decompressobj()
     try:
         numbers = unpacker.decompress(data, length + 1)

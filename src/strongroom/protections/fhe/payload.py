@@ -29,7 +29,7 @@ def payload_to_bytes(model: ScaledAffine) -> bytes:
     return header + model.bias.astype("<f8").tobytes() + model.weights.astype("<f8").tobytes()
 
 
-def payload_from_bytes(data: bytes, outputs: int, columns: int) -> ScaledAffine:
+def payload_from_bytes(data: bytes | memoryview, outputs: int, columns: int) -> ScaledAffine:
     """Read a model of the shape that its plan says.
 
     Raises:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,9 @@ from strongroom.compiler.network_stages import network_stages
 from strongroom.compiler.plan import LinearLayout, NetworkLayout, Plan
 from strongroom.compiler.stages import Stage, linear_stages
 from strongroom.engine import SecretKey, catalogued
+from strongroom.errors import ModelError, PackageError
 from strongroom.models.graph import Graph
+from strongroom.package.payload import Payload
 from strongroom.policy import Policy
 from strongroom.protections.fhe.checks import check_plan, circuit_of
 from strongroom.protections.fhe.circuit import LinearCircuit
@@ -35,9 +37,12 @@ from strongroom.protections.fhe.network_payload import (
 from strongroom.protections.fhe.network_server import NetworkServer
 from strongroom.protections.fhe.payload import payload_from_bytes, payload_to_bytes
 from strongroom.protections.fhe.server_side import LinearServer
-from strongroom.protections.interface import KeyNeeds, KeyProvider
+from strongroom.protections.interface import Candidate, KeyNeeds, KeyProvider, SealingKeys, Serving
 
 NAME: Final = "fhe"
+
+SEGMENT: Final = "model"
+"""The one segment of a payload."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,11 +52,11 @@ class LinearCandidate:
     plan: Plan
     affine: Affine
 
-    def payload(self) -> bytes:
+    def payload(self) -> Payload:
         """See `protections.interface.Candidate`."""
-        layout = self.plan.layout
+        layout = LinearCircuit.of(self.plan).layout
         centre, half_width = np.array(layout.centre), np.array(layout.half_width)
-        return payload_to_bytes(ScaledAffine.of(self.affine, centre, half_width))
+        return {SEGMENT: payload_to_bytes(ScaledAffine.of(self.affine, centre, half_width))}
 
     def stages(self) -> tuple[Stage, ...]:
         """See `protections.interface.Candidate`."""
@@ -71,9 +76,9 @@ class NetworkCandidate:
         """See `protections.interface.Candidate`."""
         return self.choice.plan
 
-    def payload(self) -> bytes:
+    def payload(self) -> Payload:
         """See `protections.interface.Candidate`."""
-        return network_payload_to_bytes(self.choice.model)
+        return {SEGMENT: network_payload_to_bytes(self.choice.model)}
 
     def stages(self) -> tuple[Stage, ...]:
         """See `protections.interface.Candidate`."""
@@ -92,6 +97,11 @@ class FheProtection:
         """As in a manifest."""
         return NAME
 
+    @property
+    def whole_trees(self) -> bool:
+        """See `protections.interface.ServedProtection.whole_trees`."""
+        return False
+
     def candidates(
         self, graph: Graph, sample: NDArray[np.float64], policy: Policy
     ) -> Sequence[LinearCandidate] | Sequence[NetworkCandidate]:
@@ -108,23 +118,40 @@ class FheProtection:
             affine = Affine(layer.weights.reshape(layer.units, -1), layer.bias.reshape(-1))
         return [LinearCandidate(plan_linear(graph, affine, sample, policy), affine)]
 
+    def tensor_candidates(
+        self, model: Any, inputs: Mapping[str, Any] | None, policy: Policy
+    ) -> Sequence[Candidate]:
+        """See `protections.interface.ServedProtection.tensor_candidates`: there are none."""
+        raise ModelError(
+            "SR-MODEL-UNSUPPORTED",
+            "protection fhe takes models of rows, and there is no sample of rows",
+            'Pass sample=, rows like those that will be asked about, or use protection="sealed"',
+        )
+
     def open_server(
-        self, plan: Plan, payload: bytes, *, package: str
+        self, plan: Plan, payload: Payload, *, package: str, serving: Serving | None = None
     ) -> LinearServer | NetworkServer:
         """See `protections.interface.ServedProtection.open_server`."""
-        layout = plan.layout
-        if isinstance(layout, NetworkLayout):
+        weights = _only_segment(payload)
+        if isinstance(plan.layout, NetworkLayout):
             network = NetworkCircuit.of(plan, package)
-            return NetworkServer(network, network_payload_from_bytes(payload, layout))
+            return NetworkServer(network, network_payload_from_bytes(weights, plan.layout))
         circuit = LinearCircuit.of(plan, package)
-        return LinearServer(circuit, payload_from_bytes(payload, layout.outputs, layout.columns))
+        layout = circuit.layout
+        return LinearServer(circuit, payload_from_bytes(weights, layout.outputs, layout.columns))
 
     def check(self, plan: Plan, policy: Policy) -> None:
         """See `protections.interface.ServedProtection.check`."""
         check_plan(plan, policy)
 
     def open_client(
-        self, plan: Plan, keys: KeyProvider, policy: Policy, *, package: str
+        self,
+        plan: Plan,
+        keys: KeyProvider,
+        policy: Policy,
+        *,
+        package: str,
+        serving: SealingKeys | None = None,
     ) -> LinearClient | NetworkClient:
         """See `protections.interface.ServedProtection.open_client`.
 
@@ -144,10 +171,11 @@ class FheProtection:
                 features=plan.features,
                 names=plan.input.column_labels(),
             )
+        circuit = LinearCircuit.of(plan, package)
         return LinearClient(
-            LinearCircuit.of(plan, package),
+            circuit,
             secret,
-            decryption_log_sigma=plan.layout.decryption_log_sigma,
+            decryption_log_sigma=circuit.layout.decryption_log_sigma,
             features=plan.features,
             names=plan.input.column_labels(),
         )
@@ -161,3 +189,13 @@ class FheProtection:
         """See `protections.interface.ServedProtection.key_needs`."""
         circuit = circuit_of(plan)
         return circuit.needs if isinstance(circuit, NetworkCircuit) else None
+
+
+def _only_segment(payload: Payload) -> bytes | memoryview:
+    if set(payload) != {SEGMENT}:
+        raise PackageError(
+            "SR-PACKAGE-FILE",
+            f'the payload of the package is damaged: it must have the one segment "{SEGMENT}"',
+            "Fetch the package again from its owner",
+        )
+    return payload[SEGMENT]

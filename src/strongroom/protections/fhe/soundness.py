@@ -30,6 +30,8 @@ def require_sound_ranges(plan: Plan, layout: LinearLayout | NetworkLayout, featu
     Raises:
         PolicyError: SR-PLAN-INVALID.
     """
+    if plan.prediction is None:
+        raise contradiction("it says nothing of the model's rows")
     if features != plan.features.width or plan.features.columns != plan.input.columns:
         raise contradiction("its preprocessing has other columns than its model")
     if layout.outputs != plan.output.outputs:

@@ -1,0 +1,1 @@
+"""Protection `sealed`: encrypted on every way and every disk, run in the clear in one process."""
