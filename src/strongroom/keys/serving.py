@@ -175,9 +175,7 @@ class KeyConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     counter: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
     issued: Moment
     keys: Annotated[tuple[ServingKey, ...], msgspec.Meta(min_length=1, max_length=_MAXIMUM_KEYS)]
-    packages: Annotated[
-        tuple[Digest, ...], msgspec.Meta(min_length=1, max_length=MAXIMUM_PACKAGES)
-    ]
+    packages: Annotated[tuple[Digest, ...], msgspec.Meta(min_length=1, max_length=MAXIMUM_PACKAGES)]
     evidence: Annotated[str, msgspec.Meta(max_length=128 * 2**10)] | None = None
 
     def __post_init__(self) -> None:
