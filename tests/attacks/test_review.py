@@ -30,7 +30,7 @@ from strongroom.server.keeper_messages import Opened, Unlock, Unwrap
 from strongroom.server.kept_keys import KeptKeys
 from strongroom.server.no_network import give_up_network
 from strongroom.server.private_process import drop_capabilities, hide_memory
-from strongroom.server.replay import ReplayWindow
+from strongroom.server.replay import ReplayWindow, create_window
 
 MINUTES = timedelta(minutes=1)
 PACKAGE = "sha256:" + 64 * "7"
@@ -58,7 +58,7 @@ def test_request_sent_again_after_the_clock_was_set_ahead_and_back(
     machine: type[SetClock],
 ) -> None:
     """Ahead, the window forgets the request; back, it would be young enough once more."""
-    clock, window = Clock(), ReplayWindow(10, 20 * 60_000)
+    clock, window = Clock(), ReplayWindow(create_window(10, 20 * 60_000))
 
     def take(until: int) -> bool | None:
         return window.take(bytes(16), until, int(clock.now().timestamp() * 1000))

@@ -302,6 +302,9 @@ def test_without_its_keeper_a_server_answers_no_sealed_request(start) -> None:
     assert server.send_again(first).status_code == 200
     (keeper,) = server.process_ids("server.keeper")
     os.kill(keeper, signal.SIGKILL)
+    stat = Path(f"/proc/{keeper}/stat")
+    while stat.exists() and ") Z" not in stat.read_text():
+        time.sleep(0.001)
     for request in others:
         try:
             assert code(server.send_again(request)) == (503, "SR-WORKER-LOST")

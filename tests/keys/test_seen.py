@@ -209,3 +209,35 @@ def test_writers_at_the_same_time_lose_nothing(home: Path, clock: Clock) -> None
     seen = Seen(home, clock)
     found = [seen.release(OWNER, f"{letter}{number}") for letter in "ab" for number in range(10)]
     assert found == [*range(1, 11), *range(1, 11)]
+
+
+def test_a_clock_that_was_right_is_believed_for_a_second_while_it_goes_on(home: Path) -> None:
+    mine, other = Clock(), Clock()
+    seen = Seen(home, mine)
+    seen.now()
+    other.time = NOON + timedelta(hours=1)
+    Seen(home, other).now()
+    mine.time = NOON + timedelta(seconds=0.9)
+    assert seen.now() == mine.time
+    mine.time = NOON + timedelta(seconds=1)
+    assert _refusal(KeyStoreError, seen.now) == "SR-IDENTITY-CLOCK"
+
+
+def test_a_clock_that_stands_still_is_not_believed_for_ever(
+    home: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed = [0.0]
+    monkeypatch.setattr("strongroom.keys.seen.time.monotonic", lambda: passed[0])
+    seen = Seen(home, clock)
+    seen.now()
+    (home / "seen.json").write_text("damaged")
+    assert seen.now() == NOON
+    passed[0] = 1.0
+    assert _refusal(KeyStoreError, seen.now) == "SR-KEYS-FILE"
+
+
+def test_a_clock_that_is_set_back_is_noticed_at_once(home: Path, clock: Clock) -> None:
+    seen = Seen(home, clock)
+    seen.now()
+    clock.time = NOON - timedelta(minutes=6)
+    assert _refusal(KeyStoreError, seen.now) == "SR-IDENTITY-CLOCK"

@@ -79,6 +79,7 @@ def open_model(path: str, means: Means) -> ServedModel:
         authority=grant_authority(grant),
         ends=lambda: None if grant.expires is None else parse_moment(grant.expires),
         subject=Subject(PACKAGE, PACKAGE, PACKAGE),
+        grant_log=(log.generation, len(log.entries)),
     )
 
 

@@ -11,6 +11,7 @@ import pty
 import re
 import secrets
 import select
+import shutil
 import signal
 import socket
 import sys
@@ -26,12 +27,17 @@ import keeper_models
 import pytest
 
 from strongroom.canonical import canonical_json
+from strongroom.errors import ServerError
 from strongroom.keys.identity import Identity, PublicIdentity
 from strongroom.keys.identity_store import IdentityStore
 from strongroom.keys.serving import KeyConfiguration, verify_configuration
 from strongroom.package.grants import GrantLog
 from strongroom.receipts.authority import verify_authority
 from strongroom.receipts.statement import PURPOSE, read_statement
+from strongroom.server.clock import Clock
+from strongroom.server.keeper_link import KeeperLink
+from strongroom.server.keeper_messages import Server, encode, packet_pair
+from strongroom.server.replay import create_window
 from strongroom.server.tokens import create_token
 
 SOURCES = Path(__file__).parents[2] / "src"
@@ -50,13 +56,14 @@ class Granted:
     file_key: bytes
     log: Path
 
-    def grant(self, path: Path, *, ends: timedelta | None = None) -> Path:
+    def grant(self, path: Path, *, ends: timedelta | None = None, times: int = 1) -> Path:
         now = datetime.now(UTC)
         log = GrantLog.begin(self.owner, keeper_models.PACKAGE, self.file_key, now=now)
         expires = None if ends is None else now + ends
-        log = log.with_grant(
-            self.owner, self.server, "serve", self.file_key, now=now, expires=expires
-        )
+        for _ in range(times):
+            log = log.with_grant(
+                self.owner, self.server, "serve", self.file_key, now=now, expires=expires
+            )
         keeper_models.write_log(path, log)
         return path
 
@@ -305,11 +312,12 @@ def test_the_keeper_has_no_network_and_its_memory_is_closed(kept) -> None:
     assert Path(f"/proc/{keeper_of(kept)}/mem").stat().st_uid == 0
 
 
-def test_without_its_keeper_a_server_answers_nothing_and_ends(start, granted) -> None:
+def test_without_its_keeper_a_server_answers_nothing_and_ends(start, granted, eventually) -> None:
     server = start(workers=2, **granted.fields)
     keeper = keeper_of(server)
     assert ask(server, "seen", secrets.token_hex(16), time.time() + 300).endswith(b"False")
     os.kill(keeper, signal.SIGKILL)
+    eventually(lambda: gone(keeper))
     identifier = secrets.token_hex(16)
     while server.process.poll() is None:
         try:
@@ -423,3 +431,54 @@ def test_the_keeper_opens_file_keys_and_nothing_else(kept, granted) -> None:
     )
     assert response.status_code == 500
     assert response.json()["code"] == "SR-PACKAGE-GRANT"
+
+
+def test_a_worker_whose_keeper_is_gone_takes_no_request() -> None:
+    worker, keeper = packet_pair()
+    window = create_window(10, 3_600_000)
+
+    def greet() -> None:
+        keeper.recv(100)
+        answer = Server("identity:" + "0" * 64, int(time.time() * 1000), False)
+        socket.send_fds(keeper, [encode(answer)], [window])
+
+    with ThreadPoolExecutor(1) as pool:
+        greeted = pool.submit(greet)
+        link = KeeperLink(worker, Clock())
+        greeted.result()
+    expires = datetime.now(UTC) + timedelta(minutes=5)
+    assert link.seen("01" * 16, expires) is False
+    assert link.seen("01" * 16, expires) is True
+    keeper.close()
+    for _ in range(2):
+        with pytest.raises(ServerError) as caught:
+            link.seen("02" * 16, expires)
+        assert caught.value.code == "SR-WORKER-LOST"
+
+
+def test_a_server_with_an_identity_and_no_granted_model_starts(start, granted) -> None:
+    server = start(identity="default", home=str(granted.home))
+    assert server.answer(b"pid")
+
+
+def test_a_server_does_not_go_back_to_an_older_grant_log(start, refused, granted, tmp_path) -> None:
+    home = shutil.copytree(granted.home, tmp_path / "home")
+    fields = granted.fields | {"home": str(home)}
+    newer = granted.grant(tmp_path / "newer.json", times=2)
+    assert start(**fields | {"packages": [str(newer)]}).stop() == 0
+    status, said = refused(**fields)
+    assert "SR-PACKAGE-ROLLBACK" in said
+    assert status != 0
+    assert start(**fields | {"packages": [str(newer)]}).stop() == 0
+
+
+def test_a_worker_that_takes_the_place_of_another_does_not_go_back_either(
+    start, granted, tmp_path, eventually
+) -> None:
+    home = shutil.copytree(granted.home, tmp_path / "home")
+    path = granted.grant(tmp_path / "log.json", times=2)
+    server = start(**granted.fields | {"home": str(home), "packages": [str(path)]})
+    pid = int(ask(server, "pid"))
+    granted.grant(path)
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: "SR-PACKAGE-ROLLBACK" in server.log())

@@ -122,6 +122,7 @@ class Transport:
         self._token = token
         self._timeout_seconds = timeout_seconds
         self._answered_before = False
+        self._paths: dict[str, httpx.URL] = {}
         headers = {"accept-encoding": "identity", "user-agent": "strongroom"}
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
@@ -177,7 +178,7 @@ class Transport:
         body, header_bytes = v2.encode_request(request_id, content, package_digest, receipt=receipt)
         request = self._http.build_request(
             "POST",
-            self._path(model) + "/infer",
+            self._path(model, "/infer"),
             content=body,
             headers={
                 "content-type": "application/octet-stream",
@@ -229,14 +230,18 @@ class Transport:
         )
         return self._patiently(request, limit, after_timeouts=True).body
 
-    def _path(self, model: str) -> str:
+    def _path(self, model: str, behind: str = "") -> httpx.URL:
+        known = self._paths.get(model + behind)
+        return known or self._paths.setdefault(model + behind, self._parsed(model, behind))
+
+    def _parsed(self, model: str, behind: str) -> httpx.URL:
         if not _MODEL_NAME.fullmatch(model):
             raise ServerError(
                 "SR-SERVER-MODEL",
                 f"{ascii(model)[:100]} can't be the name of a model",
                 "Use the name under which the server's owner serves it",
             )
-        return f"{self.url}/v2/models/{model}"
+        return httpx.URL(f"{self.url}/v2/models/{model}{behind}")
 
     def _patiently(
         self, request: httpx.Request, limit: int, *, after_timeouts: bool = False

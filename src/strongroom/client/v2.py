@@ -15,7 +15,6 @@ from typing import Annotated, Final
 
 import msgspec
 
-from strongroom.canonical import canonical_json
 from strongroom.errors import PackageError, ServerError
 from strongroom.package.manifest import MAXIMUM_MANIFEST_BYTES
 from strongroom.receipts.proof import Proof
@@ -75,6 +74,11 @@ class _Response(msgspec.Struct):
     outputs: tuple[_Tensor, ...]
     id: str | None = None
     parameters: _ResponseParameters = _ResponseParameters()
+
+
+# Writes what `canonical` would, in a tenth of the time: there are only texts and integers.
+_encoder: Final = msgspec.json.Encoder(order="sorted")
+_response_decoder: Final = msgspec.json.Decoder(_Response)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +149,7 @@ def encode_request(
             f"a protected request of {len(content)} bytes is longer than the protocol allows",
             "Send fewer rows at once",
         )
-    header = canonical_json(
+    header = _encoder.encode(
         {
             "id": request_id,
             "parameters": {"package_digest": package_digest}
@@ -187,7 +191,7 @@ def decode_response(
     if not 1 <= end <= min(len(body), MAXIMUM_HEADER_BYTES):
         raise wrong(f"the header {HEADER_LENGTH} says {end} bytes of a body of {len(body)}")
     try:
-        response = msgspec.json.decode(body[:end], type=_Response)
+        response = _response_decoder.decode(memoryview(body)[:end])
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise wrong("the JSON of the response is not that of an inference") from error
     if response.id is not None and response.id != request_id:

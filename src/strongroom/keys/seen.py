@@ -4,6 +4,7 @@
 
 1. Time: a clock that is more than five minutes behind the latest time it ever showed, or behind
    a time that a signature vouches for, is wrong, and nothing that can expire is used under it.
+   Looking for that may be left out within a second of looking, while the clock goes on.
 2. A release of an owner's model, a package's grant log, and a server's key configuration are
    never older than one that was used before.
 3. Under which protection an owner's model was used, so that another does not come unnoticed.
@@ -12,6 +13,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +30,7 @@ TOLERANCE: Final = timedelta(minutes=5)
 """How far a clock may be behind: clocks are set back a little by those who keep them right."""
 
 _STEP: Final = timedelta(minutes=1)
+_CHECKED: Final = timedelta(seconds=1)
 _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 _MAXIMUM_NUMBER: Final = 2**63 - 1
 
@@ -69,6 +72,8 @@ class Seen:
         loss = "it is not known what was seen before"
         self._file = RecordFile(home, "seen.json", _Marks(), loss)
         self._clock = clock
+        # When it was found right last, by the clock itself and by one that nobody sets.
+        self._right: tuple[datetime, float] | None = None
 
     def now(self, at_least: datetime | None = None) -> datetime:
         """The time, in UTC, if the clock can be right.
@@ -87,11 +92,14 @@ class Seen:
                 f"the clock says {now:{_TIME}}, before {at_least:{_TIME}} when this was signed",
                 "Set the machine's clock",
             )
+        if self._was_right(now):
+            return now
         if self._moves(now):
             with self._file.exclusively():
                 if self._moves(now):
                     latest = now.replace(microsecond=0)
                     self._file.replace(msgspec.structs.replace(self._file.read(), latest=latest))
+        self._right = now, time.monotonic()
         return now
 
     def release(self, owner: str, model: str) -> int:
@@ -202,6 +210,13 @@ class Seen:
             return msgspec.structs.replace(marks, key_configurations=counters)
 
         self._raise(check, change)
+
+    def _was_right(self, now: datetime) -> bool:
+        """Whether the file was looked at a moment ago: reading it costs as much as sealing."""
+        if self._right is None:
+            return False
+        found, passed = self._right[0], time.monotonic() - self._right[1]
+        return found <= now < found + _CHECKED and passed < _CHECKED.total_seconds()
 
     def _moves(self, now: datetime) -> bool:
         """Whether the mark has to move; a small step is not worth a write."""

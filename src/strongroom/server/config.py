@@ -53,8 +53,8 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         home: where identities are; $STRONGROOM_HOME, else ~/.strongroom, if None.
         serving_key_seconds: after which a new serving key is made.
         serving_key_overlap_seconds: how long an old one opens requests after that.
-        replay_capacity: most sealed requests that are remembered at once, for ten minutes each;
-            what comes beyond is refused. Each takes about 120 bytes.
+        replay_capacity: sealed requests that can be remembered at once, for ten minutes each; what
+            comes beyond twice as many is refused. For each, workers share 48 bytes.
         attestation: what makes evidence of the serving process, "tsm" (the kernel, inside an AMD
             SEV-SNP or Intel TDX guest) or "development" (proves nothing); None for no evidence.
         attestation_certificates, attestation_revocations, attestation_collateral: files that

@@ -13,10 +13,10 @@ Rules of this process:
 3. It gives file keys and serving keys to workers, on the links that the front passed to it, and
    tells the front key configurations and nothing else. The configurations name the packages whose
    keys it has opened.
-4. It takes each sealed request once, whichever worker asks. When it can't remember more requests
-   it refuses them.
+4. It makes the replay window, in which workers take each sealed request once, and hands it to each
+   of them with its first answer.
 5. It dies with the front. When it is gone, so is every serving key that no worker holds, and the
-   front ends the server: without the replay window no sealed request may be answered.
+   front ends the server; no worker takes a sealed request any more.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ from strongroom.server.keeper_messages import (
     FromWorker,
     Link,
     Refused,
+    Server,
     Unlock,
     Unlocked,
     decode,
@@ -145,7 +146,8 @@ class _Keeper:
                 answer = Refused(ErrorReport.of(error))
             if answer is not None:
                 # A worker that does not fetch its answers is not waited for.
-                link.send(encode(answer))
+                descriptors = [self._keys.window] if isinstance(answer, Server) else []
+                socket.send_fds(link, [encode(answer)], descriptors)
         except OSError:
             return False
         return True

@@ -1,11 +1,12 @@
 """A worker's end of its link to the keeper: file keys, serving keys, the replay window.
 
-What the keeper says of a serving key is kept as long as the key counts, so that an exchange costs
-one question, that for the replay window: about 50 microseconds.
+What the keeper says of a serving key is kept as long as the key counts, and the replay window is
+shared memory, so that an exchange costs no question.
 """
 
 from __future__ import annotations
 
+import select
 import socket
 from datetime import UTC, datetime
 from typing import Final, TypeVar
@@ -27,8 +28,6 @@ from strongroom.server.keeper_messages import (
     Released,
     Secret,
     Server,
-    Take,
-    Taken,
     Tenure,
     ToWorker,
     Until,
@@ -38,6 +37,7 @@ from strongroom.server.keeper_messages import (
     encode,
     keeper_lost,
 )
+from strongroom.server.replay import ReplayWindow
 
 _Answer = TypeVar("_Answer")
 
@@ -62,11 +62,13 @@ class KeeperLink:
 
     def __init__(self, link: socket.socket, clock: Clock) -> None:
         self._link = link
+        self._heard = select.poll()
+        self._heard.register(link, select.POLLIN)
         self._clock = clock
         self._keys: dict[str, ServingSecrets] = {}
         self._ends: dict[str, datetime] = {}
         self._signing: ServingSecrets | None = None
-        server = self._ask(Who(), Server)
+        server, self._window = self._greet()
         clock.advance_to(datetime.fromtimestamp(server.milliseconds / 1000, UTC))
         self.fingerprint = server.fingerprint
         self.has_broker = server.broker
@@ -151,8 +153,37 @@ class KeeperLink:
             ServerError: SR-REQUEST-BUSY if no more requests can be remembered at present,
                 SR-WORKER-LOST if the keeper is gone.
         """
-        until = int(expires.timestamp() * 1000)
-        return not self._ask(Take(bytes.fromhex(request_id), until), Taken).first
+        self._expect_keeper()
+        until, now = (int(moment.timestamp() * 1000) for moment in (expires, self._clock.now()))
+        first = self._window.take(bytes.fromhex(request_id), until, now)
+        if first is None:
+            raise ServerError(
+                "SR-REQUEST-BUSY",
+                "the server has to remember as many sealed requests as it can",
+                "Try again a little later",
+                http_status=503,
+            )
+        return not first
+
+    def _expect_keeper(self) -> None:
+        """Make sure that the keeper is there, without asking it anything."""
+        if self._heard.poll(0):  # its end, or an answer to no question
+            self._link.close()
+        if self._link.fileno() < 0:
+            raise keeper_lost()
+
+    def _greet(self) -> tuple[Server, ReplayWindow]:
+        try:
+            self._link.send(encode(Who()))
+            packet, descriptors, _, _ = socket.recv_fds(
+                self._link, MAXIMUM_BYTES + 1, 1, socket.MSG_CMSG_CLOEXEC
+            )
+            answer = decode(packet, _decoder)
+            if not isinstance(answer, Server) or len(descriptors) != 1:
+                raise keeper_lost()
+            return answer, ReplayWindow(descriptors[0])
+        except OSError as error:
+            raise keeper_lost() from error
 
     def _ask(self, question: FromWorker, *expected: type[_Answer]) -> _Answer:
         try:

@@ -38,7 +38,7 @@ class Unlock(_Record, frozen=True):
         identity: its name in the store.
         home: of the store.
         lifetime_seconds, overlap_seconds: of serving keys.
-        replay_capacity: most identifiers in the replay window.
+        replay_capacity: identifiers that the replay window has to hold.
         broker: whether the front can ask a key broker.
         attestation: "tsm", "development", or None for no evidence.
         certificates, revocations, collateral: files for evidence, see `attestation.tsm`.
@@ -165,18 +165,6 @@ class Key(_Record, frozen=True):
     key_id: Annotated[str, msgspec.Meta(max_length=16)] | None
 
 
-class Take(_Record, frozen=True):
-    """Take a request into the replay window. Answered by `Taken` or `Refused`.
-
-    Attributes:
-        identifier: of the request.
-        until: milliseconds since 1970.
-    """
-
-    identifier: Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
-    until: Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-
-
 class Release(_Record, frozen=True):
     """Have the file key of a package released by the broker. Answered by `Released` or
     `Refused`, once the broker has spoken.
@@ -200,7 +188,7 @@ class Who(_Record, frozen=True):
     """Whose keeper is it? Answered by `Server`."""
 
 
-FromWorker = Unwrap | Key | Take | Release | Tenure | Who
+FromWorker = Unwrap | Key | Release | Tenure | Who
 
 
 # From the keeper, on a link.
@@ -229,12 +217,6 @@ class NoKey(_Record, frozen=True):
     """There is no such key, or none any more."""
 
 
-class Taken(_Record, frozen=True):
-    """Whether the request is the first of its identifier, and in time."""
-
-    first: bool
-
-
 class Released(_Record, frozen=True):
     """What the broker released.
 
@@ -256,7 +238,7 @@ class Until(_Record, frozen=True):
 
 
 class Server(_Record, frozen=True):
-    """Whose keeper this is.
+    """Whose keeper this is. With one descriptor: the replay window, see `server.replay`.
 
     Attributes:
         fingerprint: of the identity that it holds.
@@ -275,7 +257,7 @@ class Refused(_Record, frozen=True):
     report: ErrorReport
 
 
-ToWorker = Opened | Secret | NoKey | Taken | Released | Until | Server | Refused
+ToWorker = Opened | Secret | NoKey | Released | Until | Server | Refused
 
 _encoder: Final = msgspec.msgpack.Encoder()
 

@@ -120,7 +120,7 @@ class KeeperProcess:
         Raises:
             ServerError: SR-WORKER-LOST if the keeper ended.
         """
-        while self._configuration is None or not set(packages) <= set(self._configuration.packages):
+        while not set(packages) <= set(self._configuration.packages if self._configuration else ()):
             await self._change()
             if self._process.returncode is not None:
                 raise keeper_lost()

@@ -37,8 +37,6 @@ from strongroom.server.keeper_messages import (
     Released,
     Secret,
     Server,
-    Take,
-    Taken,
     Tenure,
     ToWorker,
     Unlock,
@@ -46,13 +44,13 @@ from strongroom.server.keeper_messages import (
     Unwrap,
 )
 from strongroom.server.releases import Releases
-from strongroom.server.replay import ReplayWindow
+from strongroom.server.replay import create_window
 from strongroom.server.rotation import Rotation
 
 _LONGEST_WAIT_SECONDS: Final = 60.0
 _BETWEEN_RECORDS: Final = timedelta(minutes=10)
 _REPLAY_WINDOW: Final = 4 * CLOCK_SKEW
-"""Longest time that a request is remembered: a sender's clock may be ahead, and the keeper's
+"""Longest time that a request is remembered: a sender's clock may be ahead, and the window's
 behind that of the worker."""
 
 _LONGEST_BODY: Final = MAXIMUM_BYTES - 1024
@@ -65,6 +63,9 @@ class KeptKeys:
         identity: the server's.
         start: how long keys last, and what evidence there is.
         tell: says something to the front.
+
+    Attributes:
+        window: descriptor of the replay window, for workers.
     """
 
     def __init__(
@@ -84,9 +85,8 @@ class KeptKeys:
         )
         self._rotation.advance(self._clock.now())
         self._unpublished = False
-        self._replay = ReplayWindow(
-            start.replay_capacity, int(_REPLAY_WINDOW.total_seconds() * 1000)
-        )
+        longest = int(_REPLAY_WINDOW.total_seconds() * 1000)
+        self.window = create_window(start.replay_capacity, longest)
         self._releases: Releases | None = None
         if start.broker and attester is not None:
             development = start.attestation == "development"
@@ -123,8 +123,6 @@ class KeptKeys:
         Raises:
             StrongroomError: what was asked can't be done.
         """
-        if isinstance(question, Take):
-            return self._take(question)
         if isinstance(question, Key):
             now = self._clock.now()
             if question.key_id is None:
@@ -196,17 +194,6 @@ class KeptKeys:
         if self._releases is not None:
             held = self._releases.held(package, self._clock.now())
         return 0 if held is None else int(held.expires.timestamp())
-
-    def _take(self, question: Take) -> Taken:
-        first = self._replay.take(question.identifier, question.until, self._milliseconds())
-        if first is None:
-            raise ServerError(
-                "SR-REQUEST-BUSY",
-                f"{len(self._replay)} sealed requests have to be remembered, no more can be",
-                "Try again a little later",
-                http_status=503,
-            )
-        return Taken(first)
 
     def _publish(self) -> None:
         self._unpublished = True

@@ -83,6 +83,7 @@ class ServedModel:
         authority: that the server may serve it (`receipts.authority`); "" if nothing says so.
         ends: gives the time when that ends, UTC; None for never.
         subject: what receipts say of the package; None if there is no key to sign them.
+        grant_log: generation and number of entries of its grant log; None if it has none.
     """
 
     name: str
@@ -98,6 +99,7 @@ class ServedModel:
     authority: str = ""
     ends: Callable[[], datetime | None] = never
     subject: Subject | None = None
+    grant_log: tuple[int, int] | None = None
 
 
 class Loader(Protocol):
@@ -116,6 +118,7 @@ class ModelDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         key_needs: the keys that it needs of a set.
         key_objects: bytes of each object that a key can travel as, and of the file it becomes.
         receipts: whether its answers can come with receipts.
+        grant_log: see `ServedModel`.
     """
 
     name: str
@@ -131,6 +134,7 @@ class ModelDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signatures: str = ""
     authority: str = ""
     receipts: bool = False
+    grant_log: tuple[int, int] | None = None
 
     @classmethod
     def of(
@@ -157,4 +161,5 @@ class ModelDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             signatures=model.signatures,
             authority=model.authority,
             receipts=model.subject is not None,
+            grant_log=model.grant_log,
         )

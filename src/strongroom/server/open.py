@@ -101,6 +101,7 @@ def _described(
         authority=authority,
         ends=ends,
         subject=Subject.of(manifest),
+        grant_log=(package.log.generation, len(package.grants)),
     )
 
 

@@ -11,6 +11,8 @@ import ssl
 from collections.abc import Callable, Generator
 from typing import Any
 
+from strongroom.keys.home import home_folder
+from strongroom.keys.seen import Seen
 from strongroom.keys.server_store import ServerKeyStore
 from strongroom.server.app import application
 from strongroom.server.catalogue import Catalogue
@@ -66,7 +68,7 @@ async def _run(
     loop.set_exception_handler(_log_loop_fault)
     stop = _Stop()
     keeper = None if config.identity is None else KeeperProcess(config, stop.ask)
-    pool = WorkerPool(config, keeper)
+    pool = WorkerPool(config, keeper, _examine(config))
     stop.starting = asyncio.ensure_future(_start(pool, keeper))
     with stop.on_signals(loop):
         try:
@@ -97,6 +99,19 @@ async def _start(pool: WorkerPool, keeper: KeeperProcess | None) -> tuple[ModelD
     models = await pool.start()
     await keeper.announced({model.digest for model in models if model.authority})
     return models
+
+
+def _examine(config: ServerConfig) -> Callable[[tuple[ModelDescription, ...]], None]:
+    """Refuses a package whose grant log is older than one that this host has served: the grants
+    that its owner has taken away since would count again."""
+    seen = Seen(home_folder(config.home))
+
+    def examine(models: tuple[ModelDescription, ...]) -> None:
+        for model in models:
+            if model.grant_log is not None:
+                seen.saw_grant_log(model.digest, *model.grant_log)
+
+    return examine
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -60,9 +61,17 @@ class WorkerPool:
     Args:
         config: number, limits and packages.
         keeper: to which each worker gets a link; None if the server has none.
+        examine: raises StrongroomError for packages that must not be served, whenever a worker
+            has loaded them.
     """
 
-    def __init__(self, config: ServerConfig, keeper: KeeperProcess | None = None) -> None:
+    def __init__(
+        self,
+        config: ServerConfig,
+        keeper: KeeperProcess | None = None,
+        examine: Callable[[tuple[ModelDescription, ...]], None] = lambda _: None,
+    ) -> None:
+        self._examine = examine
         self._config = config
         self._keeper = keeper
         self._startup = Startup(
@@ -200,6 +209,11 @@ class WorkerPool:
             self._load_failed(seat, _reported(message, content))
             return
         models = tuple(msgspec.json.decode(content, type=list[ModelDescription]))
+        try:
+            self._examine(models)
+        except StrongroomError as error:
+            self._load_failed(seat, error)
+            return
         if self._models is None:
             self._models = models
             self._startup = msgspec.structs.replace(self._startup, again=True)
@@ -358,7 +372,7 @@ class WorkerPool:
 def _contents(models: tuple[ModelDescription, ...]) -> list[ModelDescription]:
     """What must not change while a server runs. A grant may: its owner may have written others
     behind it, or have encrypted the package anew."""
-    return [msgspec.structs.replace(model, authority="") for model in models]
+    return [msgspec.structs.replace(model, authority="", grant_log=None) for model in models]
 
 
 def _reported(message: Message, content: bytes | None) -> StrongroomError:

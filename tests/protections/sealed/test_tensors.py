@@ -50,6 +50,21 @@ def test_arrays_in_another_order_of_memory_are_the_same_numbers() -> None:
     assert found.dtype == np.dtype("float32")
 
 
+@given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1), unique=True, max_size=4))
+def test_headers_are_canonical_json_whatever_the_names(names: list[str]) -> None:
+    content = tensors_to_bytes({name: np.zeros((2, 0), np.float16) for name in names})
+    wanted = canonical_json([{"dtype": "float16", "name": name, "shape": [2, 0]} for name in names])
+    assert content[8 : 8 + int.from_bytes(content[:8], "little")] == wanted
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">i8", "<u2"])
+def test_types_have_one_name_in_every_order_of_bytes(dtype: str) -> None:
+    numbers = np.arange(3, dtype=dtype)
+    back = tensors_from_bytes(memoryview(tensors_to_bytes({"x": numbers})))["x"]
+    assert back.dtype.name == numbers.dtype.name
+    assert np.array_equal(back, numbers)
+
+
 @pytest.mark.parametrize("array", [np.array(["a"]), np.array([1j]), np.array([None])], ids=str)
 def test_other_types_are_not_written(array: Any) -> None:
     with pytest.raises(ValueError, match="tensor 'x' has type"):

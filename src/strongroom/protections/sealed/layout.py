@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from strongroom.compiler.plan import Plan, SealedLayout, TensorSpec
 from strongroom.errors import PolicyError
-from strongroom.protections.sealed.tensors import DTYPES, content_bytes
+from strongroom.protections.sealed.tensors import DTYPES, content_bytes, dtype_name
 
 MOST_CONTENT_BYTES: Final = 2**30
 """Largest content that any plan may name."""
@@ -93,10 +93,14 @@ def mismatch(tensors: Mapping[str, NDArray[Any]], specs: Sequence[TensorSpec]) -
         return f"{len(tensors)} tensors of other names than {wanted[:300]}"
     for spec in specs:
         array = tensors[spec.name]
-        if array.dtype.name != spec.dtype:
-            return f"tensor {spec.name!r} is {array.dtype.name}, not {spec.dtype}"
-        if len(array.shape) != len(spec.shape) or any(
-            size not in (None, found) for size, found in zip(spec.shape, array.shape, strict=True)
+        if (dtype := dtype_name(array.dtype)) != spec.dtype:
+            return f"tensor {spec.name!r} is {dtype}, not {spec.dtype}"
+        if array.shape != spec.shape and (
+            len(array.shape) != len(spec.shape)
+            or any(
+                size not in (None, found)
+                for size, found in zip(spec.shape, array.shape, strict=True)
+            )
         ):
             wanted = ", ".join("any" if size is None else str(size) for size in spec.shape)
             return f"tensor {spec.name!r} has shape {array.shape}, not ({wanted})"

@@ -16,13 +16,13 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from strongroom.canonical import canonical_json
 from strongroom.errors import CiphertextError
 
 DTYPES: Final = (
@@ -40,6 +40,11 @@ DTYPES: Final = (
     "float64",
 )
 """By the names of both."""
+
+_OF_NAMES: Final = {name: np.dtype(name) for name in DTYPES}
+_LITTLE: Final = {name: dtype.newbyteorder("<") for name, dtype in _OF_NAMES.items()}
+# NumPy builds a type's name anew each time; there are several to ask for in every exchange.
+_NAMES: Final = MappingProxyType({dtype: name for name, dtype in _OF_NAMES.items()})
 
 _LENGTH: Final = struct.Struct("<Q")
 _ALIGNMENT: Final = 8
@@ -59,6 +64,15 @@ class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 _Header = Annotated[tuple[_Entry, ...], msgspec.Meta(max_length=_MAXIMUM_TENSORS)]
 
+# Of texts and integers this writes canonical JSON, as `canonical` does, in a tenth of the time.
+_encoder: Final = msgspec.json.Encoder(order="sorted")
+_decoder: Final = msgspec.json.Decoder(_Header)
+
+
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """A type's name, one of `DTYPES` or another."""
+    return _NAMES.get(dtype) or dtype.name
+
 
 def tensors_to_bytes(tensors: Tensors) -> bytes:
     """Write tensors in their order.
@@ -66,15 +80,16 @@ def tensors_to_bytes(tensors: Tensors) -> bytes:
     Raises:
         ValueError: a tensor has a type that is none of `DTYPES`.
     """
-    for name, array in tensors.items():
-        if array.dtype.name not in DTYPES:
-            raise ValueError(f"tensor {name!r} has type {array.dtype.name}")
-    header = canonical_json(
-        [_Entry(array.dtype.name, name, array.shape) for name, array in tensors.items()]
-    )
+    entries = [
+        _Entry(dtype_name(array.dtype), name, array.shape) for name, array in tensors.items()
+    ]
+    for entry in entries:
+        if entry.dtype not in _LITTLE:
+            raise ValueError(f"tensor {entry.name!r} has type {entry.dtype}")
+    header = _encoder.encode(entries)
     parts = [_LENGTH.pack(len(header)), header, bytes(-len(header) % _ALIGNMENT)]
-    for array in tensors.values():
-        body = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+    for entry, array in zip(entries, tensors.values(), strict=True):
+        body = array.astype(_LITTLE[entry.dtype], copy=False).tobytes()
         parts += [body, bytes(-len(body) % _ALIGNMENT)]
     return b"".join(parts)
 
@@ -90,12 +105,14 @@ def tensors_from_bytes(content: memoryview) -> dict[str, NDArray[Any]]:
     for entry, body in _bodies(content, entries, place):
         if entry.dtype == "bool" and bytes(body).translate(None, b"\0\1"):
             raise _malformed("a truth value is neither 0 nor 1")
-        numbers = np.frombuffer(body, np.dtype(entry.dtype).newbyteorder("<"))
+        numbers = np.frombuffer(body, _LITTLE[entry.dtype])
         try:
             array = numbers.reshape(entry.shape)
         except ValueError as error:  # no numbers, in a shape that NumPy has no strides for
             raise _malformed("one has a shape that can't be used") from error
-        array = np.require(array.astype(entry.dtype, copy=False), requirements="A")
+        array = array.astype(_OF_NAMES[entry.dtype], copy=False)
+        if not array.flags.aligned:
+            array = array.copy()
         array.flags.writeable = False
         tensors[entry.name] = array
     return tensors
@@ -104,8 +121,8 @@ def tensors_from_bytes(content: memoryview) -> dict[str, NDArray[Any]]:
 def content_bytes(dtypes_and_shapes: Mapping[str, tuple[str, tuple[int, ...]]]) -> int:
     """The length of tensors of these types and shapes, by name."""
     entries = [_Entry(dtype, name, shape) for name, (dtype, shape) in dtypes_and_shapes.items()]
-    bodies = [np.dtype(one.dtype).itemsize * math.prod(one.shape) for one in entries]
-    lengths = [len(canonical_json(entries)), *bodies]
+    bodies = [_OF_NAMES[one.dtype].itemsize * math.prod(one.shape) for one in entries]
+    lengths = [len(_encoder.encode(entries)), *bodies]
     return _LENGTH.size + sum(length + -length % _ALIGNMENT for length in lengths)
 
 
@@ -118,15 +135,15 @@ def _header(content: memoryview) -> tuple[tuple[_Entry, ...], int]:
         raise _malformed(f"its header claims {length} bytes")
     text = bytes(content[_LENGTH.size : end])
     try:
-        entries = msgspec.json.decode(text, type=_Header)
-        canonical = canonical_json(entries)
+        entries = _decoder.decode(text)
+        canonical = _encoder.encode(entries)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise _malformed("its header is none") from error
     if canonical != text:
         raise _malformed("its header is not in canonical form")
     if len({entry.name for entry in entries}) != len(entries):
         raise _malformed("two have one name")
-    if any(entry.dtype not in DTYPES for entry in entries):
+    if any(entry.dtype not in _LITTLE for entry in entries):
         raise _malformed("one has a type that is not known here")
     return entries, _skipped(content, end, length)
 
@@ -135,7 +152,7 @@ def _bodies(
     content: memoryview, entries: tuple[_Entry, ...], place: int
 ) -> Iterator[tuple[_Entry, memoryview]]:
     for entry in entries:
-        length = np.dtype(entry.dtype).itemsize * math.prod(entry.shape)
+        length = _LITTLE[entry.dtype].itemsize * math.prod(entry.shape)
         if length > len(content) - place:
             raise _malformed("one is cut")
         yield entry, content[place : place + length]
