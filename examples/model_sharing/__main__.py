@@ -120,7 +120,7 @@ def _played(stage: Stage, rows: int) -> dict[str, Any]:
         token = party.folder / TOKEN
         token.touch(mode=0o600)
         token.write_text(created["token"])
-    stage.tried(host, "serve without a grant", lambda: _started(host))
+    stage.tried(host, "serve without a grant", lambda: _started(host, host.folder / PACKAGE))
     ends = _shared(stage, package)
     asked, found = _served(stage, rows)
     _ended(stage, ends)
@@ -196,6 +196,9 @@ def _revoked(stage: Stage, package: Path) -> None:
         stage.tried(north, "use the host with the new file", lambda: _connected(north, server))
     stage.tried(south, "open the old file, which it kept", lambda: _open(stage, south))
     stage.tried(south, "open the new file", lambda: _opened(stage, south, vendor, package))
+    stage.tried(host, "serve the old file", lambda: _started(host, old))
+    # A host that does not mind what it saw, or a copy of it from before.
+    (Path(host.environment["STRONGROOM_HOME"]) / "seen.json").unlink()
     with hosted(host, [old]) as server:
         stage.tried(north, "use the host with the old file", lambda: _connected(north, server))
 
@@ -205,8 +208,8 @@ def _connected(party: Party, server: Hosted) -> dict[str, Any]:
     return party.module("hospital", "connect", party.folder, url, party.folder / TOKEN)
 
 
-def _started(host: Party) -> None:
-    with hosted(host, [host.folder / PACKAGE]):
+def _started(host: Party, package: Path) -> None:
+    with hosted(host, [package]):
         pass
 
 

@@ -83,6 +83,7 @@ def test_a_host_that_goes_back_to_the_old_file_is_refused_by_who_saw_the_new_one
     ended: dict[tuple[str, str], str],
 ) -> None:
     assert ended["north", "use the host with the new file"] == "done"
+    assert ended["host", "serve the old file"] == "SR-PACKAGE-ROLLBACK"
     assert ended["north", "use the host with the old file"] == "SR-PACKAGE-ROLLBACK"
 
 
