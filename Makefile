@@ -16,6 +16,10 @@ NATIVE_CODE := $(filter %.cpp %.hpp %.h,$(NATIVE_SOURCES))
 # ONNX Runtime reports its use by default; tools here import it by themselves.
 export ORT_DISABLE_TELEMETRY := 1
 
+# Tests that only compute share the processors; those about processes have the machine to themselves.
+COMPUTING := $(addprefix tests/,attestation compiler engine keys models package privacy protections \
+	receipts torch)
+
 NAME ?= linear
 PEERS ?=
 OPTIONS ?=
@@ -37,7 +41,8 @@ example: $(STAMPS)/examples ## an application on real data: make example NAME=he
 	@$(BIN)/python -m examples.$(NAME:linear=healthcare) $(OPTIONS)
 
 test: $(STAMPS)/dev ## all tests but the long ones
-	$(BIN)/python -m pytest -q $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(PYTEST_FLAGS) $(COMPUTING)
+	$(BIN)/python -m pytest -q $(PYTEST_FLAGS) tests $(addprefix --ignore=,$(COMPUTING))
 
 test-all: $(STAMPS)/dev $(STAMPS)/bench native-sanitize native-fuzz ## all tests, the long ones, sanitizers, fuzzers
 	$(BIN)/python -m pytest -q -m "long or not long" $(PYTEST_FLAGS)
