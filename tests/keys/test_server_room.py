@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_key_sets import (
@@ -287,6 +288,28 @@ def test_a_restarted_server_counts_what_is_there(
         with pytest.raises(ServerError) as caught:
             send_all(store, "bank", client_keys(1))
         assert caught.value.code == "SR-KEYS-SPACE"
+
+
+def test_room_that_was_given_counts_before_the_first_byte_is_on_the_disk(
+    opening: Open, set_bytes: int, key_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, quick = (client_keys(1) for _ in range(2))
+    public_key, key, *_ = objects(slow)
+    store = opening(total_bytes=len(public_key) + key_bytes + key_bytes // 2)
+    send(store, folder_of(store, "slow", slow), public_key)
+    begun = server_store._append
+    refused: list[str] = []
+
+    def append(*arguments: Any) -> None:
+        monkeypatch.setattr(server_store, "_append", begun)
+        with pytest.raises(ServerError) as caught:
+            send(store, folder_of(store, "quick", quick), objects(quick)[1])
+        refused.append(caught.value.code)
+        begun(*arguments)
+
+    monkeypatch.setattr(server_store, "_append", append)
+    send(store, folder_of(store, "slow", slow), key)
+    assert refused == ["SR-KEYS-SPACE"]
 
 
 def test_tenants_that_send_at_the_same_time_do_not_exceed_the_disk_limit(

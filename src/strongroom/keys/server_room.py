@@ -3,7 +3,7 @@
 Rules:
 
 1. What a tenant has counts as its files do; an object on its way counts as its whole size and that
-   of the key that it will be, from its first byte on.
+   of the key that it will be, from before its first byte on.
 2. A tenant who needs more than the quota loses key sets of its own, those not used for longest
    first; never the set that is growing, nor one that is being sent or computed with. If that
    would not do, nothing is lost and the object is refused.
@@ -34,6 +34,7 @@ from strongroom.keys.server_layout import (
     UPLOADS,
     KeySetFolder,
     Layout,
+    Upload,
     make_private_folder,
     sync_folder,
 )
@@ -76,6 +77,7 @@ class Room:
         self._busy = busy
         self._lock = threading.Lock()
         self._bytes: dict[str, int] = {}
+        self._claimed: dict[Path, tuple[KeySetFolder, Upload]] = {}
 
     def start(self) -> None:
         """Finish what a server that was killed left half-done, and count what is there."""
@@ -88,13 +90,14 @@ class Room:
                 self._expire(tenant)
                 self._bytes[tenant] = self.tenant_bytes(tenant)
 
-    def claim(self, folder: KeySetFolder, size: int) -> None:
-        """Have room for an object and its key, or make it.
+    @contextmanager
+    def claimed(self, folder: KeySetFolder, upload: Upload) -> Iterator[None]:
+        """Have room for an object and its key, or make it, while the object's file is begun.
 
         Raises:
             ServerError: SR-KEYS-QUOTA, SR-KEYS-SPACE; SR-KEYS-UPLOAD if no key has that size.
         """
-        needed = size + self.key_bytes(folder.parameters, size)
+        needed = upload.size + self.key_bytes(folder.parameters, upload.size)
         with self._lock:
             self._expire(folder.tenant)
             used = self.tenant_bytes(folder.tenant)
@@ -108,6 +111,12 @@ class Room:
             if sum(self._bytes.values()) + needed > self._total_bytes:
                 raise no_space()
             self._bytes[folder.tenant] += needed
+            self._claimed[upload.path] = (folder, upload)
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._claimed[upload.path]
 
     def key_bytes(self, parameters: str, size: int) -> int:
         """What a key takes that travels as `size` bytes.
@@ -139,15 +148,22 @@ class Room:
 
     def tenant_bytes(self, tenant: str) -> int:
         """What a tenant has."""
-        return sum(self.set_bytes(folder) for folder in self._layout.key_sets(tenant))
+        folders = {folder.path: folder for folder in self._layout.key_sets(tenant)}
+        # What is claimed may have no file yet, nor a folder.
+        folders |= {one.path: one for one, _ in self._claims() if one.tenant == tenant}
+        return sum(self.set_bytes(folder) for folder in folders.values())
 
     def set_bytes(self, folder: KeySetFolder) -> int:
         """What a key set has."""
-        total = sum(_file_sizes(folder.path))
-        for upload in folder.pending():
-            sizes = self._sizes.get(folder.parameters, {})
-            total += upload.size + sizes.get(upload.size, 0)
-        return total
+        on_way = {upload.path: upload.size for upload in folder.pending()}
+        on_way |= {one.path: one.size for its, one in self._claims() if its.path == folder.path}
+        sizes = self._sizes.get(folder.parameters, {})
+        return sum(_file_sizes(folder.path)) + sum(
+            size + sizes.get(size, 0) for size in on_way.values()
+        )
+
+    def _claims(self) -> tuple[tuple[KeySetFolder, Upload], ...]:
+        return tuple(self._claimed.values())
 
     def remove(self, folder: KeySetFolder) -> None:
         """Remove a key set, if there is one; who computes with it at the moment finishes."""
@@ -195,7 +211,7 @@ class Room:
         """Forget what has not grown for long, and what a server that was killed had stored."""
         before = time.time() - self._upload_seconds
         for folder in self._layout.key_sets(tenant):
-            if self._busy(folder):
+            if self._busy(folder) or any(its.path == folder.path for its, _ in self._claims()):
                 continue
             stored = {key.digest for key in folder.stored_keys()}
             for upload in folder.pending():

@@ -21,7 +21,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -193,10 +193,10 @@ class ServerKeyStore:
                 "Ask how far the object has come, and go on from there",
                 http_status=409,
             )
-        if not upload.path.exists():
-            self._room.claim(folder, size)
+        is_new = not upload.path.exists()
         try:
-            _append(folder, upload.path, chunk[received - offset :])
+            with self._room.claimed(folder, upload) if is_new else nullcontext():
+                _append(folder, upload.path, chunk[received - offset :])
         except OSError as error:
             if error.errno in _FULL:
                 raise no_space() from error
