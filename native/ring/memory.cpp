@@ -24,7 +24,7 @@ namespace {
 constexpr std::size_t kCacheLine = 64;
 constexpr std::size_t kHugePage = std::size_t{1} << 21;
 constexpr std::size_t kSmallestKept = std::size_t{1} << 12;
-constexpr std::size_t kMostBytesKept = std::size_t{96} << 20;
+constexpr std::size_t kMostBytesKept = std::size_t{256} << 20;
 
 // Large blocks begin at a huge page, so that few entries of the processor's address cache cover
 // them.
@@ -61,7 +61,7 @@ struct Kept {
         void* memory;
         std::size_t bytes;
     };
-    std::array<Block, 64> blocks{};
+    std::array<Block, 256> blocks{};
     std::size_t count = 0;
     std::size_t bytes = 0;
 

@@ -14,7 +14,7 @@ from strongroom.engine.linear_transforms import StepPlan
 from strongroom.engine.matrix_products import MatrixLayout
 from strongroom.engine.parameters import Parameters
 
-KEPT_BYTES: Final = 96 << 20
+KEPT_BYTES: Final = 256 << 20
 """Most bytes of released blocks that a thread keeps."""
 
 _PADDING_WORDS: Final = 8
