@@ -16,9 +16,11 @@ NATIVE_CODE := $(filter %.cpp %.hpp %.h,$(NATIVE_SOURCES))
 # ONNX Runtime reports its use by default; tools here import it by themselves.
 export ORT_DISABLE_TELEMETRY := 1
 
-# Tests that only compute share the processors; those about processes have the machine to themselves.
-COMPUTING := $(addprefix tests/,attestation compiler engine keys models package privacy protections \
-	receipts torch)
+# Most tests share the processors; those about servers and time have the machine to themselves.
+ALONE := $(addprefix tests/,client end_to_end server)
+
+EXAMPLES := $(patsubst examples/%/__main__.py,%,$(wildcard examples/*/__main__.py))
+EXAMPLE = $(NAME:linear=healthcare)
 
 NAME ?= linear
 PEERS ?=
@@ -27,7 +29,7 @@ PYTEST_FLAGS ?=
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo example test test-all lint format bench docs wheel native-sanitize native-fuzz \
+.PHONY: help demo example known-example test test-all lint format bench docs wheel native-sanitize native-fuzz \
 	native-libfuzzer constraints clean distclean
 
 help: ## this list
@@ -37,12 +39,17 @@ help: ## this list
 demo: $(STAMPS)/demo ## protect, serve and ask a model on real data; writes demo-report.html
 	@$(BIN)/strongroom demo
 
-example: $(STAMPS)/examples ## an application on real data: make example NAME=healthcare [OPTIONS="--rows 50"]
-	@$(BIN)/python -m examples.$(NAME:linear=healthcare) $(OPTIONS)
+example: known-example $(STAMPS)/examples ## an application on real data: make example NAME=healthcare [OPTIONS="--rows 50"]
+	@$(BIN)/python -m examples.$(EXAMPLE) $(OPTIONS)
+
+# Asked before anything is installed, which takes minutes.
+known-example:
+	@$(if $(filter $(EXAMPLE),$(EXAMPLES)),:,echo "error: there is no example '$(NAME)'; NAME is one of: $(EXAMPLES)" >&2; exit 1)
 
 test: $(STAMPS)/dev ## all tests but the long ones
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(PYTEST_FLAGS) $(COMPUTING)
-	$(BIN)/python -m pytest -q $(PYTEST_FLAGS) tests $(addprefix --ignore=,$(COMPUTING))
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(PYTEST_FLAGS) tests \
+		$(addprefix --ignore=,$(ALONE))
+	$(BIN)/python -m pytest -q $(PYTEST_FLAGS) $(ALONE)
 
 test-all: $(STAMPS)/dev $(STAMPS)/bench native-sanitize native-fuzz ## all tests, the long ones, sanitizers, fuzzers
 	$(BIN)/python -m pytest -q -m "long or not long" $(PYTEST_FLAGS)

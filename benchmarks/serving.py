@@ -100,11 +100,16 @@ class Asked:
         return round(1000.0 * statistics.median(self.round_trip_seconds), 2)
 
 
-def ask_row_by_row(client: strongroom.Client, rows: Any) -> Asked:
-    """Ask each row of an array or a frame by itself, after one that does not count."""
+def ask_row_by_row(client: strongroom.Client, rows: Any, *, pause_seconds: float = 0.0) -> Asked:
+    """Ask each row of an array or a frame by itself, after one that does not count.
+
+    Args:
+        pause_seconds: before each.
+    """
     client.predict(rows[:1])
     asked = Asked()
     for place in range(len(rows)):
+        time.sleep(pause_seconds)
         start = time.perf_counter()
         asked.answers.append(client.predict(rows[place : place + 1]))
         asked.round_trip_seconds.append(time.perf_counter() - start)
@@ -115,8 +120,14 @@ def ask_row_by_row(client: strongroom.Client, rows: Any) -> Asked:
 
 
 @contextmanager
-def serving(packages: Sequence[strongroom.Package], *, threads: int = THREADS) -> Iterator[Server]:
-    """Serve packages from one worker process until the context ends."""
+def serving(
+    packages: Sequence[strongroom.Package], *, threads: int = THREADS, **more: Any
+) -> Iterator[Server]:
+    """Serve packages from one worker process until the context ends.
+
+    Args:
+        more: of `ServerConfig`.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         paths = [folder / f"{package.manifest.name}.strongroom" for package in packages]
@@ -138,7 +149,7 @@ def serving(packages: Sequence[strongroom.Package], *, threads: int = THREADS) -
             "identity": "default",
         }
         token = create_token(folder / "tokens.json", "benchmark")
-        (folder / "config.json").write_text(json.dumps(config))
+        (folder / "config.json").write_text(json.dumps(config | more))
         with (folder / "server.log").open("w") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "strongroom.server", str(folder / "config.json")],
@@ -164,9 +175,13 @@ def serving(packages: Sequence[strongroom.Package], *, threads: int = THREADS) -
 
 @contextmanager
 def asking(
-    server: Server, package: strongroom.Package, keys: strongroom.KeyStore
+    server: Server, package: strongroom.Package, keys: strongroom.KeyStore, **more: Any
 ) -> Iterator[tuple[strongroom.Client, CountedNetwork]]:
-    """A client of one of the packages."""
+    """A client of one of the packages.
+
+    Args:
+        more: of `strongroom.Client`.
+    """
     network = CountedNetwork(server.certificate)
     with strongroom.Client(
         server.url,
@@ -178,6 +193,7 @@ def asking(
         timeout_seconds=600.0,
         progress=False,
         transport=network,
+        **more,
     ) as client:
         yield client, network
 

@@ -9,9 +9,10 @@ finds the secrets where they have to be, is shown beside it.
 from __future__ import annotations
 
 import re
+import resource
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 _LEAST_DECIMALS = 8
 _READ_BYTES = 1 << 24
 _LONGEST_NEEDLE = 64
+_PAGE_BYTES = resource.getpagesize()
 _MAPPING = re.compile(r"([0-9a-f]+)-([0-9a-f]+) rw")
 
 
@@ -28,10 +30,18 @@ class Canaries:
     Args:
         matrices: of which values are taken, each of shape (rows, columns).
         most: how many values of each.
+        written: what is looked for as it is.
     """
 
-    def __init__(self, matrices: Iterable[NDArray[np.float64]], most: int = 3) -> None:
+    def __init__(
+        self,
+        matrices: Iterable[NDArray[np.float64]],
+        most: int = 3,
+        *,
+        written: Iterable[bytes] = (),
+    ) -> None:
         self._needles = [needle for matrix in matrices for needle in _needles(matrix, most)]
+        self._needles += written
 
     def within(self, content: bytes) -> bool:
         """Whether any of the values is in there."""
@@ -48,11 +58,16 @@ class Canaries:
         Raises:
             PermissionError: the system does not let this user look.
         """
-        return any(self.within(part) for part in _memory(pid))
+        return any(self.within(part) for part in memory(pid))
 
     def _in_file(self, path: Path) -> bool:
-        with path.open("rb") as file:
-            return any(self.within(part) for part in _overlapping(file.read, _READ_BYTES))
+        return any(self.within(part) for part in content(path))
+
+
+def content(path: Path) -> Iterator[bytes]:
+    """What is in a file, in parts that share their ends."""
+    with path.open("rb") as file:
+        yield from _overlapping(file.read, _READ_BYTES)
 
 
 def _needles(matrix: NDArray[np.float64], most: int) -> Iterator[bytes]:
@@ -75,18 +90,32 @@ def _overlapping(read: Any, size: int) -> Iterator[bytes]:
         tail = part[-_LONGEST_NEEDLE:]
 
 
-def _memory(pid: int) -> Iterator[bytes]:
-    """All memory that a process writes to, in parts."""
-    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
-        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+def memory(pid: int) -> Iterator[bytes]:
+    """All memory that a process has written to, in parts.
+
+    Raises:
+        PermissionError: the system does not let this user look.
+    """
+    folder = Path(f"/proc/{pid}")
+    with (folder / "mem").open("rb", buffering=0) as image, (folder / "pagemap").open("rb") as map_:
+        for line in (folder / "maps").read_text().splitlines():
             bounds = _MAPPING.match(line)
             if bounds is None or line.endswith(("[vvar]", "[vsyscall]", "[vvar_vclock]")):
                 continue
             start, end = (int(bound, 16) for bound in bounds.groups())
-            for place in range(start, end, _READ_BYTES):
-                size = min(_READ_BYTES + _LONGEST_NEEDLE, end - place)
-                try:
-                    memory.seek(place)
-                    yield memory.read(size)
-                except OSError:  # unmapped meanwhile, or a device's
-                    break
+            try:
+                for first, last in _touched(map_, start, end):
+                    for place in range(first, last, _READ_BYTES):
+                        image.seek(place)
+                        yield image.read(min(_READ_BYTES + _LONGEST_NEEDLE, last - place))
+            except OSError:  # unmapped meanwhile, or a device's
+                continue
+
+
+def _touched(pagemap: BinaryIO, start: int, end: int) -> list[tuple[int, int]]:
+    """The parts of a mapping that are in memory or swapped out: the rest was never written."""
+    pagemap.seek(start // _PAGE_BYTES * 8)
+    pages = np.frombuffer(pagemap.read((end - start) // _PAGE_BYTES * 8), np.uint64)
+    there = np.concatenate([[False], pages >> np.uint64(62) != 0, [False]])
+    borders = start + np.flatnonzero(there[1:] != there[:-1]) * _PAGE_BYTES
+    return [(int(first), int(last)) for first, last in borders.reshape(-1, 2)]

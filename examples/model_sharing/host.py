@@ -33,17 +33,20 @@ class Hosted:
 
 
 @contextmanager
-def hosted(host: Party, packages: Sequence[Path]) -> Iterator[Hosted]:
+def hosted(host: Party, packages: Sequence[Path], options: Sequence[str] = ()) -> Iterator[Hosted]:
     """Serve packages until the context ends. Without TLS: that would hide from the wire what is
     sealed, and what is not.
+
+    Args:
+        options: of `strongroom serve`, beside the usual ones.
 
     Raises:
         RefusedError: the server refused to start; with what it said.
     """
-    shown = " ".join(path.name for path in packages)
+    shown = " ".join([*(path.name for path in packages), *options])
     host.say(f"  {host.name}$ strongroom serve {shown} --tokens {TOKENS}")
     command = [sys.executable, "-m", "strongroom.cli", "serve", *map(str, packages)]
-    command += ["--tokens", TOKENS, "--port", "0", "--workers", "1"]
+    command += ["--tokens", TOKENS, "--port", "0", "--workers", "1", *options]
     with (host.folder / LOG).open("ab") as log:
         process = subprocess.Popen(
             command,

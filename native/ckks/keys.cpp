@@ -50,15 +50,19 @@ ring::Extent public_key_extent(const Parameters& parameters) {
 
 PublicKey generate_public_key(const Parameters& parameters, const SecretKey& secret,
                               std::size_t limbs) {
+    return make_public_key(parameters, secret.values(), limbs, ring::random_seed());
+}
+
+PublicKey make_public_key(const Parameters& parameters, const Polynomial& secret, std::size_t limbs,
+                          const ring::Seed& seed) {
     const ring::RingPointer& ring = parameters.ring();
-    const ring::Seed seed = ring::random_seed();
     const ring::Extent extent = public_key_extent(parameters);
     Polynomial a = ring::expand_uniform(ring, limbs, seed, ring::Purpose::kPublicKey, 0, extent);
     const auto error = ring::sample_error(parameters.ring_degree(), ring->kernel());
     Polynomial b = ring::lift(ring, limbs, error, extent);
     b.to_values();
     Polynomial product = a;
-    product.multiply(secret.values());
+    product.multiply(secret);
     b.subtract(product);
     product.wipe_all();  // divided by the public `a` it is the key
     return PublicKey{seed, std::move(b), std::move(a)};

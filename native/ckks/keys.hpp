@@ -47,6 +47,11 @@ ring::Extent public_key_extent(const Parameters& parameters);
 PublicKey generate_public_key(const Parameters& parameters, const SecretKey& secret,
                               std::size_t limbs);
 
+// The same for an `a` that the caller names, and a secret of any residues in values form over the
+// whole chain: a member's share of a key that several make. A seed is used once for a secret.
+PublicKey make_public_key(const Parameters& parameters, const ring::Polynomial& secret,
+                          std::size_t limbs, const ring::Seed& seed);
+
 // A public key from what travelled: b, and the seed of a.
 PublicKey restore_public_key(const Parameters& parameters, const ring::Seed& seed,
                              ring::Polynomial b);

@@ -79,16 +79,21 @@ SwitchingKey SwitchingKey::restore(const Parameters& parameters, std::uint64_t e
 
 SwitchingKey SwitchingKey::generate(const Parameters& parameters, const SecretKey& secret,
                                     std::uint64_t element, std::size_t limbs) {
+    return generate(parameters, secret.values(), element, limbs, ring::random_seed());
+}
+
+SwitchingKey SwitchingKey::generate(const Parameters& parameters, const Polynomial& secret,
+                                    std::uint64_t element, std::size_t limbs,
+                                    const ring::Seed& seed) {
     const ring::RingPointer& ring = parameters.ring();
     const ring::Kernel& kernel = ring->kernel();
     const std::size_t n = parameters.ring_degree();
-    if (secret.values().ring_pointer() != ring) {
+    if (secret.ring_pointer() != ring) {
         throw std::invalid_argument("a secret key of other parameters");
     }
-    SwitchingKey key = restore(parameters, element, limbs, ring::random_seed(),
-                               ring::Words(size(parameters, limbs), 0));
+    SwitchingKey key =
+        restore(parameters, element, limbs, seed, ring::Words(size(parameters, limbs), 0));
     auto* words = const_cast<std::uint64_t*>(key.words_.data());
-    const Polynomial& s = secret.values();
     // The key's target t, and s' that it switches to, modulo the prime of each row.
     const auto prime_of = [&](std::size_t row) {
         return row < limbs ? row : row - limbs + parameters.limbs();
@@ -105,7 +110,7 @@ SwitchingKey SwitchingKey::generate(const Parameters& parameters, const SecretKe
             const std::size_t prime = prime_of(row);
             const ring::Modulus& m = ring->modulus(prime);
             ring::Secret<std::uint64_t> target(n), product(n);
-            const std::uint64_t* its_secret = s.row(prime);
+            const std::uint64_t* its_secret = secret.row(prime);
             if (inverse) {
                 kernel.permute(target.data(), its_secret, *inverse);
                 kernel.multiply(product.data(), key.a(digit, row), target.data(), n, m);

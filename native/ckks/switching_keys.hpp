@@ -34,6 +34,12 @@ class SwitchingKey {
     static SwitchingKey generate(const Parameters& parameters, const SecretKey& secret,
                                  std::uint64_t element, std::size_t limbs);
 
+    // The same for halves a_d that the caller names, and a secret of any residues in values form
+    // over the whole chain: a member's share of a key that several make. A seed is used once for a
+    // secret.
+    static SwitchingKey generate(const Parameters& parameters, const ring::Polynomial& secret,
+                                 std::uint64_t element, std::size_t limbs, const ring::Seed& seed);
+
     // A key from what travelled: the seed of all a_d, and the b_d, `words` laid out as above but
     // for the halves a_d, which are set here.
     static SwitchingKey restore(const Parameters& parameters, std::uint64_t element,

@@ -48,6 +48,23 @@ int main(int argc, char** argv) {
             }
             input[0] = static_cast<std::uint8_t>(limbs);
         }
+        if (run % 8 == 7) {
+            // The same for parts of keys, shares, and keys with both halves: of 32, 48 or 66 bytes
+            // a polynomial.
+            constexpr std::size_t kLengths[] = {32, 48, 66};
+            const std::size_t limbs = generator() % 3 + 1;
+            const std::size_t kind = generator() % 3;
+            const std::size_t count = kind == 1 ? generator() % 4 : 2 * limbs;
+            input.assign(3 + (kind == 0 ? 1 + kLengths[2] : count * kLengths[limbs - 1]), 0);
+            for (std::uint64_t bits = generator() % 64; bits-- > 0;) {
+                const std::uint64_t bit = generator() % (8 * input.size());
+                input[bit / 8] = static_cast<std::uint8_t>(input[bit / 8] | (1u << (bit % 8)));
+            }
+            input[0] = static_cast<std::uint8_t>(kind);
+            input[1] = static_cast<std::uint8_t>(limbs);
+            input[2] = static_cast<std::uint8_t>(count);
+            if (kind == 0) input[3] = 2;
+        }
         for (std::uint64_t flips = generator() % 4; flips-- > 0 && !input.empty();) {
             const std::uint64_t bit = generator() % (8 * input.size());
             input[bit / 8] = static_cast<std::uint8_t>(input[bit / 8] ^ (1u << (bit % 8)));

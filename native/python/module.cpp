@@ -397,4 +397,5 @@ NB_MODULE(_native, m) {
     bind_ciphertexts(m);
     bind_encryption(m);
     bind_evaluation(m);
+    bind_threshold(m);
 }

@@ -6,5 +6,6 @@
 namespace strongroom {
 
 void bind_evaluation(nanobind::module_& m);
+void bind_threshold(nanobind::module_& m);
 
 }  // namespace strongroom

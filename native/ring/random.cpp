@@ -67,6 +67,10 @@ void expand_uniform_row(const Ring& ring, std::size_t prime, const Seed& seed, P
         done +=
             ring.kernel().accept(out + done, n - done, words, 16 * kBlocks, ring.modulus(prime));
     }
+    if (purpose == Purpose::kKeyPart) {
+        wipe(key, sizeof key);
+        wipe(words, sizeof words);
+    }
 }
 
 Polynomial expand_uniform(const RingPointer& ring, std::size_t limbs, const Seed& seed,

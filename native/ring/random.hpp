@@ -19,7 +19,12 @@ void system_random(void* memory, std::size_t bytes);
 Seed random_seed();
 
 // What a public polynomial is for; part of the ChaCha20 nonce.
-enum class Purpose : std::uint32_t { kCiphertext = 1, kPublicKey = 2, kSwitchingKey = 3 };
+enum class Purpose : std::uint32_t {
+    kCiphertext = 1,
+    kPublicKey = 2,
+    kSwitchingKey = 3,
+    kKeyPart = 4,  // secret: the seed is, and the keystream is wiped
+};
 
 // A uniform polynomial in values form, determined by the seed (docs/reference/format.md): the row
 // of prime i reads the keystream of ChaCha20 with the seed as key, nonce (purpose, i, index) and

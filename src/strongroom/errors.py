@@ -41,6 +41,7 @@ CODES: Final[dict[str, str]] = {
     "SR-PLAN-INVALID": "a plan contradicts itself or is out of bounds",
     "SR-PLAN-KEYS": "a served plan asks for more evaluation keys than the policy allows",
     "SR-PLAN-FLOODING": "a served plan floods less than the policy demands",
+    "SR-PLAN-HIDING": "this model can't be hidden from the server; the message has the figures",
     "SR-PLAN-GUARANTEE": "a served guarantee statement is weaker than the policy demands",
     # packages
     "SR-PACKAGE-FILE": "the file is not a Strongroom package, or is damaged",
@@ -71,6 +72,7 @@ CODES: Final[dict[str, str]] = {
     "SR-KEYS-MISSING": "an evaluation key that the computation needs is missing",
     "SR-KEYS-CUSTODY": "a hardware token or key service that locks a key does not do its part",
     "SR-KEYS-SIGNING": "a key that is to sign for other tools can't be read, or is of another kind",
+    "SR-KEYS-HOLDER": "the model is encrypted under another key than the asker's",
     # keys at a server
     "SR-KEYS-UPLOAD": "an upload of a key is not what the protocol says, or does not continue it",
     "SR-KEYS-QUOTA": "the tenant's keys would take more room than the server gives it",
@@ -101,6 +103,19 @@ CODES: Final[dict[str, str]] = {
     "SR-ATTESTATION-POLICY": "evidence holds, but not for what the policy demands",
     "SR-BROKER-REFUSED": "the key broker does not release the key",
     "SR-BROKER-CONFIG": "the key broker's configuration or policy is wrong",
+    # committees: who holds the parts of a key, and what they answer
+    "SR-COMMITTEE-ACCESS": "an access structure makes no sense, or does not allow these members",
+    "SR-COMMITTEE-SETUP": "a message with which a committee makes its keys is wrong",
+    "SR-COMMITTEE-FILE": "what a committee signed, or a member's parts, can't be read or written",
+    "SR-COMMITTEE-MISMATCH": "a committee or its key is another one than the package's",
+    "SR-MEMBER-REFUSED": "a member of a committee refuses; the message says which and why",
+    "SR-MEMBER-UNREACHABLE": "a member of a committee does not answer",
+    "SR-MEMBER-BUDGET": "a member has given as many shares as its key allows",
+    "SR-MEMBER-POLICY": "a member's operator does not allow this",
+    "SR-MEMBER-QUERY": "a query is not signed as it must be, or was changed or used before",
+    "SR-MEMBER-AUDIT": "a member computed again and got another result than the server",
+    "SR-MEMBER-ROLLBACK": "a member's log is behind what its peers have seen of it",
+    "SR-MEMBER-SHARE": "a member's share of a result is not one",
     # the command line and the last resort
     "SR-USAGE": "the command line is wrong",
     "SR-INTERNAL": "an unexpected fault of Strongroom itself",
@@ -211,6 +226,33 @@ class AttestationError(StrongroomError):
 
     http_status = 403
     exit_status = 10
+
+
+class CommitteeError(StrongroomError):
+    """A committee of key holders can't be formed, or one of its members does not do its part.
+
+    Args:
+        member: the name of the member that it is about, the first of `members`; None if it is
+            about none.
+        http_status: the status that goes with it, 400 unless given.
+    """
+
+    http_status = 400
+    exit_status = 11
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        remedy: str = "",
+        *,
+        member: str | None = None,
+        http_status: int = 400,
+    ) -> None:
+        super().__init__(code, message, remedy)
+        self.member = member
+        self.members: tuple[str, ...] = () if member is None else (member,)
+        self.http_status = http_status  # type: ignore[misc]  # an instance may be more exact
 
 
 class InputRangeWarning(UserWarning):

@@ -16,6 +16,9 @@ Security = Literal["classical-128", "quantum-128"]
 
 Objective = Literal["latency", "throughput", "bytes"]
 
+Hidden = Literal["inputs", "model"]
+"""What protection fhe keeps encrypted while it computes: inputs and answers, or the model too."""
+
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Demands on a protected model; immutable.
@@ -43,6 +46,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             first used the owner's model, or whichever comes at first.
         headroom: how many times the sample's range an input to a linear model may reach before it
             is refused; networks say themselves how far their polynomials hold.
+        hide: what stays encrypted on the server: "inputs", and then the server holds the model; or
+            "model", and then its weights are encrypted too.
     """
 
     security: Security = "classical-128"
@@ -56,6 +61,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key_bytes: int = 1 << 30
     headroom: float = 8.0
     protection: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    hide: Hidden = "inputs"
 
     def __post_init__(self) -> None:
         if self.security not in get_args(Security):
@@ -69,6 +75,12 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 "SR-POLICY-VALUE",
                 "policy field objective is no objective",
                 f"Choose one of: {', '.join(get_args(Objective))}",
+            )
+        if self.hide not in get_args(Hidden):
+            raise PolicyError(
+                "SR-POLICY-VALUE",
+                "policy field hide is nothing that can be hidden",
+                f"Choose one of: {', '.join(get_args(Hidden))}",
             )
         bounds: dict[str, tuple[float, float]] = {
             "minimum_agreement": (0.0, 1.0),

@@ -163,8 +163,10 @@ def test_a_production_broker_refuses_development_evidence_over_http(
     assert response.json()["code"] == "SR-ATTESTATION-POLICY"
     assert "technology: the policy does not name development" in response.json()["error"]
     assert broker.ready["development"] is False
+    assert broker.ready["packages"] == []
     assert broker.stop() == 0
     assert "DEVELOPMENT" not in broker.log()
+    assert "is granted to desk for the purpose broker" in broker.log()
 
 
 def test_requests_are_bounded_and_unknown_paths_refused(

@@ -24,6 +24,7 @@ import strongroom
 from strongroom import Policy, SealedPackage
 from strongroom.cli import app, compare_plot
 from strongroom.cli import compare as command
+from strongroom.errors import PolicyError
 from strongroom.models.load import import_model
 from strongroom.models.text_rows import TextRows
 from strongroom.package.parity import plain_scores
@@ -78,7 +79,8 @@ def test_the_protected_model_agrees_within_the_declared_error(
 def test_another_model_disagrees_and_rows_are_named_by_line_alone(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert compare(folder, "logisticregression", "--json", model="other") == 0
+    allowed = ("--minimum-agreement", "0.9")
+    assert compare(folder, "logisticregression", "--json", *allowed, model="other") == 0
     found = json.loads(capsys.readouterr().out)
     X = load_wine().data
     plain, protected = (
@@ -93,17 +95,35 @@ def test_another_model_disagrees_and_rows_are_named_by_line_alone(
     assert found["max_score_difference"] == pytest.approx(largest, abs=1e-3)
     assert found["rows_beyond_declared_error"] == 178
 
-    assert compare(folder, "logisticregression", model="other") == 0
+    assert compare(folder, "logisticregression", *allowed, model="other") == 0
     shown = capsys.readouterr().out
     assert ", ".join(str(row + 2) for row in wrong) in shown
     assert str(X[wrong[0], 0]) not in shown
+
+
+def test_a_comparison_fails_where_too_few_rows_agree(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compare(folder, "logisticregression", model="other") == PolicyError.exit_status
+    seen = capsys.readouterr()
+    assert "lines that disagree" in seen.out  # the comparison is shown all the same
+    assert seen.err.startswith("error: [SR-POLICY-PARITY] 6 of 178 rows predict something else")
+    assert seen.err.count("\n") == 1
+
+    assert compare(folder, "logisticregression", "--json", model="other") == PolicyError.exit_status
+    found = json.loads(capsys.readouterr().out)
+    assert (found["code"], len(found["disagreeing_rows"])) == ("SR-POLICY-PARITY", 6)
+
+    least = ("--minimum-agreement", "1.5")
+    assert compare(folder, "logisticregression", *least) == PolicyError.exit_status
+    assert "[SR-POLICY-VALUE] --minimum-agreement is 1.5." in capsys.readouterr().err
 
 
 def test_the_plot_is_one_private_svg_that_loads_nothing(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "plot.svg"
-    assert compare(folder, "logisticregression", "-o", output, model="other") == 0
+    assert compare(folder, "logisticregression", "-o", output, model="other") == 5
     assert f"wrote {output}" in capsys.readouterr().out
     assert stat.S_IMODE(output.stat().st_mode) == 0o600
     root = ElementTree.parse(output).getroot()

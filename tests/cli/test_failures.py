@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from strongroom.cli import app
-from strongroom.errors import InputRangeWarning, ModelError
+from strongroom.errors import (
+    InputError,
+    InputRangeWarning,
+    KeyStoreError,
+    ModelError,
+    ServerError,
+)
+from strongroom.server.tokens import create_token
 
 CANARY = "canary-4711"
 
@@ -72,6 +79,74 @@ def test_unexpected_fault_shows_its_type_only(
     monkeypatch.setenv("STRONGROOM_DEBUG", "1")
     assert app.run(command) == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+OPTIONS = [
+    (["--lambda", "99"], "[SR-POLICY-VALUE] --lambda is 99."),
+    (["--precision-bits", "0"], "[SR-POLICY-VALUE] --precision-bits is 0."),
+    (["--minimum-agreement", "2"], "[SR-POLICY-VALUE] --minimum-agreement is 2.0."),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), OPTIONS)
+def test_values_of_a_policy_are_refused_by_their_options(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app.run(["plan", "model.onnx", "--sample", "rows.csv", *arguments]) == 5
+    assert said in capsys.readouterr().err
+
+
+CONFIGURATIONS = [
+    (["--host", "0.0.0.0"], "Set --tls-cert and --tls-key, or bind to 127.0.0.1."),
+    (["--tls-cert", "c.pem"], "only one of --tls-cert and --tls-key is set."),
+    (["--workers", "0"], "] --workers is 0."),
+    (["--port", "99999"], "] --port is 99999."),
+    (["--threads", "0"], "] --threads is 0."),
+    (["--evaluation-timeout-seconds", "0"], "] --evaluation-timeout-seconds is 0"),
+    (["--worker-memory-mib", "1"], "] --worker-memory-mib is 1. Choose a value from 16 to "),
+    (["--key-mib-per-tenant", "0"], "] --key-mib-per-tenant is 0. Choose a value from 1 to "),
+    (["--member-timeout-seconds", "0"], "] --member-timeout-seconds is 0.0. Choose a value from "),
+    (["--broker", "http://127.0.0.1:1"], "and there is no --attestation. Pass --attestation tsm"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), CONFIGURATIONS)
+def test_a_servers_configuration_is_refused_by_its_options(
+    arguments: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # Neither of them concerns the process that runs the tests.
+    monkeypatch.setattr("strongroom.server.serve.limit_process", lambda: None)
+    monkeypatch.setattr("strongroom.server.serve.hide_memory", lambda: None)
+    tokens = tmp_path / "tokens.json"
+    create_token(tokens, "clinic")
+    command = ["serve", "m.strongroom", "--tokens", str(tokens), "--port", "0"]
+    assert app.run([*command, *arguments]) == ServerError.exit_status
+    assert said in capsys.readouterr().err
+
+
+def test_names_in_a_path_and_in_other_errors_stay_as_they_are(
+    planning_raises: Callable[[BaseException], list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for failure, said in (
+        (
+            ServerError("SR-SERVER-CONFIG", "the file /srv/tls_key.pem and 'tls_key' are one"),
+            "the file /srv/tls_key.pem and 'tls_key' are one.",
+        ),
+        (
+            InputError("SR-INPUT-COLUMNS", "there is no column tls_key"),
+            "there is no column tls_key.",
+        ),
+        (
+            KeyStoreError("SR-KEYS-LOCKED", "it is locked", "Set X, or pass passphrase="),
+            "Set X, or run the command on a terminal, where it asks.",
+        ),
+    ):
+        app.run(planning_raises(failure))
+        assert said in capsys.readouterr().err
 
 
 def test_interrupt_ends_with_130(

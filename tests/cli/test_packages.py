@@ -102,7 +102,10 @@ def test_protect_writes_a_package_that_inspect_and_explain_read(
     output = tmp_path / "patients.strongroom"
     assert app.run(["protect", "m.onnx", "--sample", sample, "-o", str(output)]) == 0
     assert api.arguments[-1]["name"] == "patients"
-    assert f"digest {package.digest}\n" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"digest {package.digest}\n" in said
+    assert "model patients, version 1, release 1\n" in said
+    assert "strongroom predict --url URL --model patients --trust OWNER.pub ROWS" in said
 
     assert app.run(["inspect", str(output)]) == 0
     shown = " ".join(capsys.readouterr().out.split())

@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import json
 import stat
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Self
@@ -13,7 +14,7 @@ from typing import Any, Self
 import msgspec
 import numpy as np
 import pytest
-from model_owner import OWNER
+from model_owner import OWNER, write_identity
 from numpy.typing import NDArray
 from served_proofs import HOST
 
@@ -21,10 +22,12 @@ from strongroom.cli import app
 from strongroom.cli import predict as command
 from strongroom.client.timings import Timings
 from strongroom.compiler.plan import Plan
-from strongroom.errors import ServerError
+from strongroom.errors import KeyStoreError, ServerError
+from strongroom.keys.identity import Identity
 from strongroom.models.text_rows import TextRows
 
 URL = ["--url", "https://127.0.0.1:1", "--model", "patients"]
+WARD = Identity.generate("ward")
 
 
 class StandIn:
@@ -148,6 +151,20 @@ def test_receipts_are_asked_for_and_written_one_a_line(
     assert (shown["owner"], shown["server"]) == (OWNER.fingerprint, HOST.fingerprint)
 
 
+def test_the_asker_s_identity_is_opened_by_its_name_and_before_anything_is_asked(
+    client: type[StandIn], rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_identity(tmp_path / "home", WARD)
+    assert app.run(["predict", *URL, rows, "--identity", "ward"]) == 0
+    assert client.opened["identity"].fingerprint == WARD.fingerprint
+    assert app.run(["predict", *URL, rows]) == 0
+    assert client.opened["identity"] is None
+    del client.opened
+    assert app.run(["predict", *URL, rows, "--identity", "nobody"]) == KeyStoreError.exit_status
+    assert "[SR-IDENTITY-MISSING]" in capsys.readouterr().err
+    assert not hasattr(client, "opened")
+
+
 def test_the_owner_is_trusted_by_its_file(client: type[StandIn], rows: str, tmp_path: Path) -> None:
     path = str(tmp_path / "vendor.pub")
     assert app.run(["predict", *URL, rows, "--trust", path]) == 0
@@ -165,6 +182,29 @@ def test_a_failure_leaves_nothing_and_an_old_file_as_it_was(
     output.write_text("old")
     assert app.run(["predict", *URL, rows, "-o", str(output), "--overwrite"]) == 9
     assert output.read_text() == "old"
+
+
+def test_a_person_at_a_terminal_is_told_what_is_done(
+    client: type[StandIn],
+    rows: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert app.run(["predict", *URL, rows]) == 0
+    assert "about 2 rows" not in capsys.readouterr().err
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert app.run(["predict", *URL, rows]) == 0
+    seen = capsys.readouterr()
+    assert "about 2 rows\n" in seen.err
+    assert seen.out == "prediction\nwell\nill\n"
+
+
+def test_a_protection_that_does_not_exist_is_refused_before_the_server_is_asked(
+    client: type[StandIn], rows: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app.run(["predict", *URL, rows, "--protection", "seeled"]) == 5
+    assert "Choose one of: fhe, sealed." in capsys.readouterr().err
+    assert not hasattr(client, "opened")
 
 
 def test_existing_output_is_refused_before_the_server_is_asked(

@@ -96,6 +96,16 @@ def test_a_file_without_receipts_is_none(file: Path, owner: str, content: str) -
     assert app.run(["receipt", "verify", str(file), "--trust", owner]) == 10
 
 
+def test_first_use_and_an_empty_file_are_told_apart_from_a_bad_receipt(
+    file: Path, owner: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app.run(["receipt", "verify", str(file), "--trust", "first-use"]) == 2
+    assert "first use proves nothing" in capsys.readouterr().err
+    file.write_text("\n")
+    assert app.run(["receipt", "verify", str(file), "--trust", owner]) == 10
+    assert "receipts.jsonl holds no receipt" in capsys.readouterr().err
+
+
 def test_another_owner_is_refused(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stranger = identity("stranger").fingerprint
     assert app.run(["receipt", "verify", str(file), "--trust", stranger]) == 10

@@ -77,6 +77,15 @@ def test_other_protections_ask_for_a_sample(
     assert "protection fhe needs --sample FILE" in capsys.readouterr().err
 
 
+def test_a_model_of_rows_asks_for_a_sample_under_sealed_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "model.skops"
+    model.write_bytes(b"")
+    assert app.run(["plan", str(model), "--protection", "sealed"]) == 2
+    assert "a model of rows needs --sample FILE" in capsys.readouterr().err
+
+
 def test_no_page_is_drawn_of_a_sealed_plan(
     encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

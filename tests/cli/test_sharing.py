@@ -73,6 +73,7 @@ def test_a_package_is_granted_listed_rotated_and_revoked(
     assert ran("recipients", file) == 0
     shown_table = capsys.readouterr().out
     assert "generation 3" in shown_table
+    assert OWNER.fingerprint in shown_table  # whole, so that it can be copied
     assert "hospital" not in shown_table
 
 
@@ -113,6 +114,21 @@ def test_a_file_that_holds_no_identity_is_one_line(
         error = capsys.readouterr().err
         assert error.startswith("error: [SR-IDENTITY-FILE]")
         assert error.count("\n") == 1
+
+
+def test_who_is_revoked_by_name_is_told_what_to_pass(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ran("revoke", file, "hospital") == 8
+    assert "Pass a fingerprint, identity:…, as `strongroom recipients`" in capsys.readouterr().err
+
+
+def test_an_end_in_the_past_is_refused_before_the_work(
+    hospital: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["protect", "absent.onnx", "--sample", "absent.csv", "-o", tmp_path / "m.strongroom"]
+    assert ran(*command, "--recipient", hospital, "--expires", "2020-01-01") == 6
+    assert "can't end at 2020-01-02T00:00:00Z" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 # The map of messages that the protection's own tests use.
 sys.path.insert(0, str(Path(__file__).parents[1] / "protections" / "fhe"))
 
+# The committee of the members' own tests.
+sys.path.insert(0, str(Path(__file__).parents[1] / "member"))
+
 from server_processes import RunningServer, start_server
 from trained_models import Trained, trained
 

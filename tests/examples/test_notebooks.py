@@ -21,6 +21,7 @@ def cells(notebook: Path) -> list[dict[str, Any]]:
 
 def test_each_application_has_a_notebook() -> None:
     assert [path.parent.name for path in NOTEBOOKS] == [
+        "encrypted_model",
         "fraud_detection",
         "healthcare",
         "model_sharing",

@@ -76,6 +76,9 @@ def test_a_number_beyond_float32_is_infinite_to_a_model_of_float32() -> None:
         (("city", "age", "level"), "column 1 is named 'city', the model takes 'age' there"),
         (("", *NAMES), "Leave out the first column, the index"),
         (("age", "city"), "has 2 columns, the model takes 3; 'level' is not there"),
+        ((*NAMES, "income"), "has 4 columns, the model takes 3; 'income' is none of the model's"),
+        ((*NAMES, "age"), "has 4 columns, the model takes 3; 'age' is there twice"),
+        (("age", "wage"), "; 'city' is not there; 'wage' is none of the model's"),
     ],
 )
 def test_other_columns_are_refused(names: tuple[str, ...], said: str) -> None:

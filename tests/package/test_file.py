@@ -20,7 +20,7 @@ from model_owner import PASSPHRASE, write_identity
 import strongroom
 from strongroom.canonical import canonical_json
 from strongroom.compiler.plan import Plan
-from strongroom.errors import KeyStoreError, PackageError
+from strongroom.errors import KeyStoreError, PackageError, StrongroomError
 from strongroom.keys.seen import Seen
 from strongroom.package.file import load, read
 from strongroom.package.manifest import Parity, encode_manifest
@@ -213,6 +213,23 @@ def test_every_truncation_is_found(package: Package, tmp_path: Path) -> None:
             read(path)
         assert caught.value.code == "SR-PACKAGE-FILE"
         assert "at byte" in str(caught.value)
+        assert caught.value.message.startswith(f"{path} is cut off or damaged: it ends ")
+        assert caught.value.remedy == "Fetch the package again from its owner"
+
+
+def test_whatever_is_wrong_with_a_file_its_path_is_named(package: Package, tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    package.save(path, owner=OWNER)
+    data = path.read_bytes()
+    for place in range(0, len(data), 499):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        with pytest.raises(StrongroomError) as wrong:
+            read(path, verify_payload=True)
+        assert wrong.value.message.startswith(str(path))
+    path.write_bytes(data)
+    with pytest.raises(PackageError, match=r'is not granted to .* for "open"') as caught:
+        read(path).open(STRANGER)
+    assert caught.value.message.startswith(f"{path}: ")
 
 
 def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path) -> None:

@@ -160,7 +160,11 @@ def test_refused_tokens_leave_a_trace_without_the_token(server, eventually) -> N
 
 
 def test_an_unknown_model_is_named_to_those_who_have_a_token(server) -> None:
-    assert _error(server.client.get("/v2/models/unheard-of")) == (404, "SR-SERVER-MODEL")
+    refused = server.client.get("/v2/models/unheard-of")
+    assert _error(refused) == (404, "SR-SERVER-MODEL")
+    assert "Ask for one of: obedient, other." in refused.json()["error"]
+    with httpx.Client(base_url=server.url, verify=False) as stranger:
+        assert "obedient" not in stranger.get("/v2/models/unheard-of").text
     assert _error(server.call(b"x", "unheard-of")) == (404, "SR-SERVER-MODEL")
     assert _error(server.client.get("/v2/models/obedient/versions/7")) == (404, "SR-SERVER-MODEL")
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import numpy as np
 import pytest
 from model_owner import OWNER
 from sklearn.linear_model import LogisticRegression
 
 import strongroom
+from strongroom.canonical import canonical_json, digest
+from strongroom.compiler.plan import Visibility
 from strongroom.errors import StrongroomError
 from strongroom.keys.identity import Identity
 from strongroom.package.protected import Package
@@ -112,6 +117,33 @@ def test_a_grant_to_a_broker_is_not_served(saved) -> None:
 
 def test_a_server_without_identity_says_that_it_can_open_nothing(saved) -> None:
     assert refusal(lambda: open_served(saved(), means(None))) == "SR-SERVER-CONFIG"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "refused"),
+    [
+        ("hidden", False),
+        ("hidden-while-computing", False),
+        ("serving-process", True),
+        ("visible", True),
+    ],
+)
+def test_a_process_with_a_network_serves_only_what_it_does_not_see(
+    package: Package, tmp_path: Path, inputs: Visibility, refused: bool
+) -> None:
+    plan = package.manifest.plan
+    seen = msgspec.structs.replace(plan.guarantee, inputs_from_server=inputs)
+    plan = msgspec.structs.replace(plan, guarantee=seen)
+    manifest = msgspec.structs.replace(
+        package.manifest, plan=plan, plan_digest=digest(canonical_json(plan))
+    )
+    path = tmp_path / "stated.strongroom"
+    replace(package, manifest=manifest).save(path, owner=OWNER)
+    if refused:
+        call = partial(open_served, str(path), means(OWNER, has_network=True))
+        assert refusal(call) == "SR-SERVER-CONFIG"
+    else:
+        assert open_served(str(path), means(OWNER, has_network=True)).ends() is None
 
 
 def test_a_grant_that_has_ended_is_not_served(saved) -> None:

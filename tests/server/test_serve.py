@@ -51,6 +51,16 @@ def test_an_echo_over_tls_is_quick(start, tls) -> None:
     assert statistics.median(taken[20:]) < 0.012
 
 
+def test_a_server_says_by_which_names_its_models_are_asked(start) -> None:
+    server = start(packages=["obedient", "obedient@2", "other"])
+    lines = [server.process.stdout.readline() for _ in range(3)]
+    assert [line.split(",")[0].strip() for line in lines] == [
+        "model obedient",
+        "model obedient",
+        "model other",
+    ]
+
+
 def test_a_tls_port_answers_no_plain_request_and_no_old_protocol(start, tls) -> None:
     server = start(verify=_trusting(tls), **tls)
     with pytest.raises(httpx.TransportError):

@@ -11,6 +11,7 @@ import typer
 
 from strongroom.cli import (
     broker,
+    committee,
     compare,
     demo,
     explain,
@@ -20,6 +21,7 @@ from strongroom.cli import (
     inspect,
     keygen,
     keys,
+    member,
     plan,
     predict,
     protect,
@@ -50,6 +52,8 @@ app.command("rotate")(sharing.rotate_command)
 app.command("export-manifest")(export.export_manifest_command)
 app.command("serve")(serve.serve_command)
 app.command("broker")(broker.broker_command)
+app.add_typer(member.app, name="member")
+app.add_typer(committee.app, name="committee")
 app.command("predict")(predict.predict_command)
 app.add_typer(receipt.app, name="receipt")
 app.command("verify")(verify.verify_command)

@@ -37,13 +37,16 @@ def broker_command(
 ) -> None:
     """Release keys of PACKAGES to processes that prove what they are, until told to stop.
 
-    Says on which URL once it answers. A development policy lets any process have the keys; the
-    broker, and all that it releases, say so.
+    Says once it answers on which URL, and of which models it holds keys. A development policy lets
+    any process have the keys; the broker, and all that it releases, say so.
     """
     # uvicorn and starlette are loaded for this command only.
     from strongroom.broker.policy import DevelopmentPolicy, read_policy
     from strongroom.broker.serve import BrokerConfig, announce_ready, serve_broker
+    from strongroom.broker.shelf import Shelf
+    from strongroom.keys.home import home_folder
     from strongroom.keys.identity_store import IdentityStore
+    from strongroom.keys.seen import Seen
 
     config = BrokerConfig(
         policy=str(policy),
@@ -63,11 +66,34 @@ def broker_command(
     opened = IdentityStore.open(prompt=prompt()).identity(identity)
 
     def announce(url: str) -> None:
+        held = [
+            package
+            for package in Shelf(packages, Seen(home_folder())).packages()
+            if any(
+                (one.identity.fingerprint, one.purpose) == (opened.fingerprint, "broker")
+                for one in package.log.in_force()
+            )
+        ]
         if as_json:
+            names = [{"name": one.manifest.name, "digest": one.digest} for one in held]
             show.print_json(
-                {"url": url, "identity": opened.fingerprint, "development": development}
+                {
+                    "url": url,
+                    "identity": opened.fingerprint,
+                    "development": development,
+                    "packages": names,
+                }
             )
         else:
             announce_ready(url)
+            for one in held:
+                manifest = one.manifest
+                print(f" model {manifest.name}, release {manifest.release}", flush=True)
+        if not held:
+            print(
+                f"warning: no package in {packages} is granted to {identity} for the purpose "
+                "broker; one that is put there counts from then on",
+                file=sys.stderr,
+            )
 
     serve_broker(config, opened, announce=announce)

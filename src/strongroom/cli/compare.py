@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,9 @@ from numpy.typing import NDArray
 
 import strongroom
 from strongroom import protections
-from strongroom.cli import compare_plot, passphrase, show
+from strongroom.cli import compare_plot, failures, passphrase, show
 from strongroom.cli.output_file import require_ending, require_writable, write_output
-from strongroom.cli.policy_options import JsonOption, NoHeaderOption
+from strongroom.cli.policy_options import DEFAULT, AgreementOption, JsonOption, NoHeaderOption
 from strongroom.cli.predict import say_keys_sent
 from strongroom.cli.rows_file import read_rows
 from strongroom.cli.sharing import open_identity
@@ -24,6 +25,7 @@ from strongroom.cli.token import find_token
 from strongroom.client.client import Client
 from strongroom.client.progress import RowProgress
 from strongroom.compiler.plan import Plan
+from strongroom.errors import PolicyError
 from strongroom.keys.identity_store import DEFAULT_NAME
 from strongroom.keys.store import KeyStore
 from strongroom.models.graph import Graph
@@ -98,7 +100,11 @@ def compare_command(
         str | None, typer.Option("--name", help="With a URL: name of the model there.")
     ] = None,
     trust: Annotated[
-        str, typer.Option("--trust", help="With a URL: the package digest, or first-use.")
+        str,
+        typer.Option(
+            "--trust",
+            help="With a URL: the owner's .pub file or identity:…; a digest; first-use.",
+        ),
     ] = "first-use",
     token_file: Annotated[
         Path | None, typer.Option("--token-file", help="With a URL: file that holds the token.")
@@ -106,11 +112,13 @@ def compare_command(
     ca: Annotated[
         Path | None, typer.Option("--ca", help="PEM file of the authority to trust for TLS.")
     ] = None,
+    minimum_agreement: AgreementOption = DEFAULT.minimum_agreement,
     no_header: NoHeaderOption = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run ROWS through the plain and the protected model and show how far they differ.
+    """Run ROWS through the plain and the protected model and show how far they differ. Fails if
+    fewer rows predict the same than must.
 
     A package file is run here, encrypted, with a key that is thrown away. Rows are named by their
     lines in the file; what they hold is never shown.
@@ -121,6 +129,7 @@ def compare_command(
     if output is not None:
         require_ending(output, _PLOT, "a plot is written as SVG")
         require_writable(output, overwrite=overwrite)
+    policy = Policy(minimum_agreement=minimum_agreement)
     table = read_rows(rows, header=not no_header)
     graph = import_model(model)
     if served:
@@ -153,12 +162,36 @@ def compare_command(
     )
     if output is not None:
         write_output(output, _plot(model.name, comparison), overwrite=overwrite)
+    failure = _disagreement(comparison, policy)
     if as_json:
-        show.print_json(_object(comparison, output))
-        return
-    show.print_table(f"{model.name}: plain against protected", ("", ""), _rows(comparison))
-    if output is not None:
-        print(f"wrote {output}")
+        show.print_json(_object(comparison, output) | _failed(failure))
+    else:
+        show.print_table(f"{model.name}: plain against protected", ("", ""), _rows(comparison))
+        if output is not None:
+            print(f"wrote {output}")
+    if failure is not None:
+        print(f"error: {failures.line(failure)}", file=sys.stderr)
+        raise typer.Exit(failure.exit_status)
+
+
+def _disagreement(comparison: Comparison, policy: Policy) -> PolicyError | None:
+    """Why the comparison fails; None if enough rows agree."""
+    if comparison.agreement >= policy.minimum_agreement:
+        return None
+    return PolicyError(
+        "SR-POLICY-PARITY",
+        f"{len(comparison.disagreeing):,} of {len(comparison.agree):,} rows predict something else "
+        f"than the plain model; {policy.minimum_agreement:.2%} must predict the same",
+        "Check that --model is the model that was protected, and that the rows are like its sample",
+    )
+
+
+def _failed(failure: PolicyError | None) -> dict[str, str]:
+    """What a program is told in addition, as of every failure."""
+    if failure is None:
+        return {}
+    prefix = f"[{failure.code}] "
+    return {"error": failures.line(failure).removeprefix(prefix), "code": failure.code}
 
 
 def _checked(table: TextRows, graph: Graph, plan: Plan) -> NDArray[np.float64]:
@@ -183,6 +216,10 @@ def _local_scores(package: strongroom.Package, rows: NDArray[np.float64]) -> NDA
         for demand in Policy.__struct_fields__
         if plan.guarantee.ring_degree and hasattr(plan.guarantee, demand)
     }
+    keys = None
+    if plan.holder is not None:
+        # Nobody else's key opens what a hidden model answers.
+        keys = KeyStore.open(prompt=passphrase.prompt())
     with RowProgress(len(rows)) as progress:
         return protected_scores(
             protections.by_name(plan.protection),
@@ -190,6 +227,7 @@ def _local_scores(package: strongroom.Package, rows: NDArray[np.float64]) -> NDA
             package.payload,
             rows,
             msgspec.convert(demands, Policy),
+            keys=keys,
             package=package.digest,
             advance=progress.advance,
         )

@@ -41,8 +41,8 @@ def explain_command(
         manifest = _served(source, model, find_token(None, token_file), ca)
     else:
         manifest = read(source).manifest
-    guarantee = manifest.plan.guarantee
-    said = statement.sentences(guarantee)
+    guarantee, holding = manifest.plan.guarantee, statement.holding_of(manifest.plan)
+    said = statement.sentences(guarantee, holding)
     if as_json:
         show.print_json(
             {
@@ -56,7 +56,7 @@ def explain_command(
     show.print_table(
         f"{manifest.name}: who sees what",
         ("", "the server", "the asker"),
-        statement.visibility_rows(guarantee),
+        statement.visibility_rows(guarantee, holding),
     )
     show.print_lines(said)
     print(f"digest {manifest.digest}")

@@ -13,6 +13,7 @@ from typing import TextIO
 
 import typer
 
+from strongroom.cli.option_names import with_options
 from strongroom.errors import InputError, StrongroomError
 
 USAGE_STATUS = 2
@@ -40,7 +41,7 @@ def report(failure: BaseException, *, as_json: bool, program: str = "strongroom"
             "Make room, or write elsewhere",
         )
     if isinstance(failure, StrongroomError):
-        code, sentence, status = failure.code, str(failure), failure.exit_status
+        code, sentence, status = failure.code, line(failure), failure.exit_status
     elif isinstance(failure, typer.TyperException):
         code, status = "SR-USAGE", failure.exit_code
         sentence = f"[{code}] {_one_line(failure.format_message())}"
@@ -64,6 +65,12 @@ def report(failure: BaseException, *, as_json: bool, program: str = "strongroom"
             print(json.dumps({"error": sentence.removeprefix(f"[{code}] "), "code": code}))
             sys.stdout.flush()
     return status
+
+
+def line(error: StrongroomError) -> str:
+    """An error in the words of the command line: `[CODE] …`."""
+    message, remedy = (with_options(error.code, part) for part in (error.message, error.remedy))
+    return f"[{error.code}] {message}." + (f" {remedy}." if remedy else "")
 
 
 def _one_line(text: str) -> str:

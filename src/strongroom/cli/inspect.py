@@ -46,7 +46,8 @@ def _rows(package: SealedPackage) -> list[tuple[str, str]]:
         ("protection", f"{manifest.protection}, {manifest.plan.guarantee.security}"),
         (
             "agreement with the plain model",
-            f"{manifest.parity.agreement:.4%} of {manifest.parity.rows:,} rows, "
+            f"{manifest.parity.agreement:.4%} of {manifest.parity.rows:,} "
+            f"row{'' if manifest.parity.rows == 1 else 's'}, "
             f"largest score error {manifest.parity.max_score_error:.1e}",
         ),
         ("payload", show.byte_count(manifest.payload_bytes) + ", encrypted: holds the weights"),

@@ -9,14 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
+from strongroom import protections
 from strongroom.cli import depth_lines, plan_page, show, statement
 from strongroom.cli import policy_options as options
 from strongroom.cli.output_file import require_ending, require_writable, write_output
 from strongroom.cli.rows_file import read_rows
 from strongroom.compiler.depth import RingDepth, levels_used, ring_depths
+from strongroom.compiler.holding import ONE_OWNER
 from strongroom.compiler.plan import NetworkLayout, Plan, SealedLayout
 from strongroom.models.text_rows import TextRows
-from strongroom.package.build import candidates
+from strongroom.package.build import candidates, suiting
 from strongroom.policy import Policy
 from strongroom.protections.sealed.statement import NAME as SEALED
 
@@ -49,6 +51,8 @@ def plan_command(
     grid: options.GridOption = None,
     trees_per_group: options.GroupOption = None,
     decoys: options.DecoysOption = None,
+    hide: options.HideOption = options.DEFAULT.hide,
+    committee: options.CommitteeOption = None,
     html: Annotated[
         Path | None, typer.Option("--html", help="Draw the plan on a page, NAME.html.")
     ] = None,
@@ -70,21 +74,32 @@ def plan_command(
         precision_bits=precision_bits,
         minimum_agreement=minimum_agreement,
         objective=objective,
+        hide=hide,
     )
-    rows = sample_rows(sample, protection, header=not no_header)
+    holder = options.committee_holder(committee, hide)
+    rows = sample_rows(model, sample, protection, header=not no_header)
     with show.working("planning"), nullcontext() if rows is None else rows.naming_lines():
-        found = candidates(model, sample=rows, protection=protection, policy=policy, trees=trees)
+        planned = candidates(
+            model,
+            sample=rows,
+            protection=protection,
+            policy=policy,
+            trees=trees,
+            holding=ONE_OWNER if holder is None else holder.holding,
+        )
+        found = suiting(planned, protections.by_name(protection), holder)
         plans = [candidate.plan for candidate in found]
         plan = plans[0]
         depths = ring_depths(policy) if isinstance(plan.layout, NetworkLayout) else ()
         if html is not None:
             if isinstance(plan.layout, SealedLayout):
                 raise typer.BadParameter("--html draws plans of protections that compute encrypted")
-            planned = plan_page.PlannedModel(model.name, plans, found[0].stages(), depths)
-            write_output(html, plan_page.page(planned), overwrite=overwrite)
+            drawn = plan_page.PlannedModel(model.name, plans, found[0].stages(), depths)
+            write_output(html, plan_page.page(drawn), overwrite=overwrite)
     if as_json:
         show.print_json(_object(plans, depths) | ({"html": str(html)} if html else {}))
         return
+    holding = statement.holding_of(plan)
     show.print_lines([f"{model.name}: {statement.model_line(plan)}"])
     if len(plans) > 1:
         shown = statement.candidate_rows(plans)
@@ -100,20 +115,30 @@ def plan_command(
         statement.cost_rows(plan),
     )
     show.print_table(
-        "Who sees what", ("", "the server", "the asker"), statement.visibility_rows(plan.guarantee)
+        "Who sees what",
+        ("", "the server", "the asker"),
+        statement.visibility_rows(plan.guarantee, holding),
     )
-    show.print_lines(statement.sentences(plan.guarantee))
+    show.print_lines(statement.sentences(plan.guarantee, holding))
     show.print_lines(depth_lines.lines(plan, depths))
     if html is not None:
         print(f"wrote {html}")
 
 
-def sample_rows(sample: Path | None, protection: str, *, header: bool) -> TextRows | None:
-    """The rows of the sample; None where there is none and the protection can do without."""
+def sample_rows(
+    model: Path, sample: Path | None, protection: str, *, header: bool
+) -> TextRows | None:
+    """The rows of the sample; None where there is none, and model and protection do without."""
+    protections.by_name(protection)
     if sample is not None:
         return read_rows(sample, header=header)
     if protection != SEALED:
-        raise typer.BadParameter(f"protection {protection[:40]} needs --sample FILE")
+        raise typer.BadParameter(f"protection {protection} needs --sample FILE")
+    if model.is_file() and model.suffix.lower() != ".onnx":
+        raise typer.BadParameter(
+            f"a model of rows needs --sample FILE; only an .onnx file does without, and {model} "
+            "is none"
+        )
     return None
 
 

@@ -41,7 +41,7 @@ class PlannedModel:
 def page(model: PlannedModel) -> str:
     """The whole page; the same plan gives the same bytes."""
     plan = model.plans[0]
-    guarantee, costs = plan.guarantee, plan.costs
+    guarantee, costs, holding = plan.guarantee, plan.costs, statement.holding_of(plan)
     primes = len(CATALOGUE[plan.parameters].primes)
     picture = plan_drawing.drawing(
         model.stages,
@@ -50,7 +50,8 @@ def page(model: PlannedModel) -> str:
         response=byte_count(costs.response_bytes),
         rows=plan.rows_at_once,
     )
-    sentences = "".join(f"<li>{escape(one)}</li>" for one in statement.sentences(guarantee))
+    said = statement.sentences(guarantee, holding)
+    sentences = "".join(f"<li>{escape(one)}</li>" for one in said)
     legend = "".join(
         f'<span class="key"><i class="{kind}"></i>{said}</span>'
         for kind, said in (
@@ -77,7 +78,7 @@ ring.</p></section>
 <section><h2>Predicted costs</h2>
 {_table(("what", "predicted"), statement.cost_rows(plan))}</section>
 <section><h2>Who sees what</h2>
-{_table(("", "the server", "the asker"), statement.visibility_rows(guarantee))}
+{_table(("", "the server", "the asker"), statement.visibility_rows(guarantee, holding))}
 <ul>{sentences}</ul></section>
 <section><h2>What of this page is public</h2><p>Levels, scales, packing, sizes, the total costs and
 the statement are in the plan, and so in the package: every asker can read them. Parts marked

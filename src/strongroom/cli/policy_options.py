@@ -3,12 +3,14 @@ and a few more."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
+from strongroom.keys.committee.holder import CommitteeHolder
 from strongroom.models.trees.options import GridChoice, TreeOptions
-from strongroom.policy import Objective, Policy, Security
+from strongroom.policy import Hidden, Objective, Policy, Security
 
 DEFAULT: Final = Policy()
 
@@ -51,10 +53,41 @@ DecoysOption = Annotated[
 ProtectionOption = Annotated[
     str, typer.Option("--protection", help="How the model is guarded: fhe or sealed.")
 ]
+HideOption = Annotated[
+    Hidden,
+    typer.Option("--hide", help="What is encrypted on the server: inputs; or model, weights too."),
+]
+CommitteeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--committee",
+        metavar="FOLDER",
+        help="Of --hide model: who holds the key, as `strongroom committee create` wrote it; "
+        "else you alone.",
+    ),
+]
 NoHeaderOption = Annotated[
     bool, typer.Option("--no-header", help="The CSV file has no line of column names.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
+
+
+def committee_holder(
+    folder: Path | None, hide: Hidden, owner: str | None = None
+) -> CommitteeHolder | None:
+    """The committee that will hold a model's key; None if none is named.
+
+    Args:
+        owner: fingerprint that its coordinator must have; anybody's if None.
+
+    Raises:
+        CommitteeError: SR-COMMITTEE-FILE, SR-COMMITTEE-MISMATCH, SR-COMMITTEE-ACCESS.
+    """
+    if folder is None:
+        return None
+    if hide != "model":
+        raise typer.BadParameter("--committee goes with --hide model")
+    return CommitteeHolder(folder, owner=owner)
 
 
 def tree_options(

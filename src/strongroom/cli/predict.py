@@ -10,11 +10,13 @@ from typing import Annotated, Any, Final
 import typer
 from numpy.typing import NDArray
 
+from strongroom import protections
 from strongroom.cli import passphrase, show
 from strongroom.cli import predictions_file as predictions
 from strongroom.cli.output_file import require_writable, write_output
 from strongroom.cli.policy_options import JsonOption, NoHeaderOption
 from strongroom.cli.rows_file import read_rows
+from strongroom.cli.sharing import open_identity
 from strongroom.cli.token import find_token
 from strongroom.client.client import Client
 from strongroom.compiler.plan import NetworkLayout
@@ -57,6 +59,14 @@ def predict_command(
     ca: Annotated[
         Path | None, typer.Option("--ca", help="PEM file of the authority to trust for TLS.")
     ] = None,
+    identity: Annotated[
+        str | None,
+        typer.Option(
+            "--identity",
+            metavar="NAME",
+            help="Your identity, which the members of a model's committee enrolled.",
+        ),
+    ] = None,
     proba: Annotated[bool, typer.Option("--proba", help="Write probabilities.")] = False,
     scores: Annotated[bool, typer.Option("--scores", help="Write the decision function.")] = False,
     receipt: Annotated[
@@ -77,7 +87,11 @@ def predict_command(
     for path in (output, receipt):
         if path is not None:
             require_writable(path, overwrite=overwrite)
-    table = read_rows(rows, header=not no_header)
+    if protection is not None:
+        protections.by_name(protection)
+    with show.working(f"reading {rows}"):
+        table = read_rows(rows, header=not no_header)
+    asker = None if identity is None else open_identity(identity)
     with Client(
         url,
         model=model,
@@ -85,12 +99,16 @@ def predict_command(
         trust=trust,
         policy=Policy(protection=protection),
         keys=KeyStore.open(prompt=passphrase.prompt()),
+        identity=asker,
         receipts=receipt is not None,
         ca=ca,
         timeout_seconds=timeout_seconds,
     ) as client:
         say_keys_sent(client)
         _say_how_long(client, len(table.cells))
+        # A bar follows after two seconds of asking; cells are read as the model takes them before.
+        if sys.stderr.isatty():
+            print(f"asking {model} about {len(table.cells):,} rows", file=sys.stderr)
         with table.naming_lines():
             answers = _ask(client, method, table)
         names = predictions.column_names(method, client.plan.output, answers)

@@ -9,23 +9,29 @@ from typing import Annotated
 import typer
 
 import strongroom
+from strongroom.cli import passphrase, show
 from strongroom.cli import policy_options as options
-from strongroom.cli import show
 from strongroom.cli.plan import ModelArgument, SampleOption, sample_rows
 from strongroom.cli.rows_file import read_rows
 from strongroom.cli.sharing import (
     ExpiresOption,
     IdentityOption,
     PurposeOption,
+    later,
     moment,
     open_identity,
     public_identity,
 )
+from strongroom.compiler.plan import CommitteeKey
 from strongroom.errors import PackageError
+from strongroom.keys.identity import Identity
 from strongroom.keys.identity_store import DEFAULT_NAME
+from strongroom.keys.model_holder import OwnerHolder
+from strongroom.keys.store import KeyStore
 from strongroom.models.categories import Label
 from strongroom.models.text_rows import TextRows, typed_labels
-from strongroom.policy import Policy
+from strongroom.policy import Hidden, Policy
+from strongroom.protections.interface import ModelHolder
 
 
 def protect_command(
@@ -62,6 +68,8 @@ def protect_command(
     grid: options.GridOption = None,
     trees_per_group: options.GroupOption = None,
     decoys: options.DecoysOption = None,
+    hide: options.HideOption = options.DEFAULT.hide,
+    committee: options.CommitteeOption = None,
     members: Annotated[
         Path | None,
         typer.Option("--members", help="CSV file of rows that the model was trained on."),
@@ -88,7 +96,7 @@ def protect_command(
             "SR-PACKAGE-FILE", f"{output} can't be written", "Name a file in an existing folder"
         )
     granted = [public_identity(recipient) for recipient in recipients or ()]
-    end = moment(expires)
+    end = later(moment(expires))
     if not granted and (end is not None or purpose != "serve"):
         raise typer.BadParameter("--purpose and --expires go with --recipient")
     trees = options.tree_options(grid, trees_per_group, decoys)
@@ -100,11 +108,13 @@ def protect_command(
         precision_bits=precision_bits,
         minimum_agreement=minimum_agreement,
         objective=objective,
+        hide=hide,
     )
     inside = _labelled(members, label_column, header=not no_header)
     outside = _labelled(nonmembers, label_column, header=not no_header)
-    rows = sample_rows(sample, protection, header=not no_header)
+    rows = sample_rows(model, sample, protection, header=not no_header)
     owner = open_identity(identity)  # asks now, not when minutes of work are done
+    holder = _holder(committee, hide, owner)
     naming = nullcontext() if rows is None else rows.naming_lines()
     with show.working("planning, and measuring on the sample"), naming:
         package = strongroom.protect(
@@ -113,6 +123,7 @@ def protect_command(
             protection=protection,
             policy=policy,
             trees=trees,
+            holder=holder,
             name=name or output.stem,
             version=version,
             release=release,
@@ -142,16 +153,32 @@ def protect_command(
         return
     parity = package.manifest.parity
     print(
-        f"agreement with the plain model {parity.agreement:.2%} of {parity.rows} rows, "
+        f"agreement with the plain model {parity.agreement:.2%} of {parity.rows:,} "
+        f"row{'' if parity.rows == 1 else 's'}, "
         f"largest score error {parity.max_score_error:.1e}"
     )
     if package.manifest.plan.guarantee.membership is not None:
         show.print_lines([package.manifest.plan.guarantee.training_data])
+    manifest = package.manifest
     print(f"wrote {output}")
+    print(f"model {manifest.name}, version {manifest.version}, release {manifest.release}")
     print(f"digest {package.digest}")
     print(f"owner {package.owner.fingerprint}")
-    print("Give the owner's fingerprint, or the digest, to those who will ask; they pass it as")
-    print("--trust. Servers of others need a grant: strongroom grant.")
+    if isinstance(manifest.plan.holder, CommitteeKey):
+        print(f"key held by committee {manifest.plan.holder.committee}")
+        print("Give the file to its members too: strongroom member allow.")
+    print("Give the model's name to those who will ask, and your .pub file, the fingerprint or the")
+    print(f"digest: strongroom predict --url URL --model {manifest.name} --trust OWNER.pub ROWS.")
+    print("Servers of others need a grant: strongroom grant.")
+
+
+def _holder(committee: Path | None, hide: Hidden, owner: Identity) -> ModelHolder | None:
+    """Who will hold a hidden model's key; None of a model that is not hidden."""
+    # Whom the owner asked to be members, it knows of a committee that it formed itself.
+    named = options.committee_holder(committee, hide, owner.fingerprint)
+    if named is not None or hide == "inputs":
+        return named
+    return OwnerHolder(KeyStore.open(prompt=passphrase.prompt()))
 
 
 def _labelled(

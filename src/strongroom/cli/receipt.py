@@ -11,6 +11,7 @@ import typer
 from strongroom.cli import show
 from strongroom.cli.policy_options import JsonOption
 from strongroom.errors import AttestationError, InputError
+from strongroom.receipts.proof import FIRST_USE
 from strongroom.receipts.receipt import MAXIMUM_RECEIPT_BYTES, Receipt, verify_receipt
 
 _MAXIMUM_RECEIPTS: Final = 100_000
@@ -37,6 +38,8 @@ def verify_command(
     as_json: JsonOption = False,
 ) -> None:
     """Check every receipt of FILE, offline. Fails at the first one that does not hold."""
+    if trust == FIRST_USE:
+        raise typer.BadParameter("first use proves nothing; name the owner, or a package's digest")
     sent, answered = _message(request), _message(response)
     receipts = []
     for number, line in enumerate(_lines(file), 1):
@@ -87,6 +90,10 @@ def _print(receipt: Receipt) -> None:
 
 def _lines(file: Path) -> list[bytes]:
     data = _read(file, 64 * MAXIMUM_RECEIPT_BYTES)
+    if not data.strip():
+        raise AttestationError(
+            "SR-RECEIPT-INVALID", f"{file} holds no receipt", "Name what `predict --receipt` wrote"
+        )
     lines = data.removesuffix(b"\n").split(b"\n")
     if len(lines) > _MAXIMUM_RECEIPTS:
         raise InputError("SR-INPUT-FILE", f"{file} has {len(lines)} lines", "Cut it into several")

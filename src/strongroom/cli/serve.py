@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
 from strongroom.cli import show
 from strongroom.cli.policy_options import JsonOption
+from strongroom.errors import ServerError
 
+if TYPE_CHECKING:
+    from strongroom.server.model import ModelDescription
+
+_MOST_MIB: Final = 1 << 26
+_LEAST_WORKER_MIB: Final = 16
 _ATTESTATIONS: Final[dict[str, Literal["tsm", "development"]]] = {
     "tsm": "tsm",
     "development": "development",
@@ -84,6 +91,21 @@ def serve_command(
     broker_ca: Annotated[
         Path | None, typer.Option("--broker-ca", help="Certificates to trust for it, PEM.")
     ] = None,
+    committees: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--committee",
+            metavar="FOLDER",
+            help="Statement and keys of a committee that holds a model's key; again for more.",
+        ),
+    ] = None,
+    member_timeout_seconds: Annotated[
+        float,
+        typer.Option("--member-timeout-seconds", help="After which a member counts as down."),
+    ] = 30.0,
+    member_ca: Annotated[
+        Path | None, typer.Option("--member-ca", help="Certificates to trust for members, PEM.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Serve PACKAGES to whoever has a token, until it is told to stop (SIGTERM or Ctrl-C).
@@ -91,17 +113,37 @@ def serve_command(
     The identity is opened by a process of its own: with STRONGROOM_PASSPHRASE, the system's
     keyring, or a passphrase that it asks for. `strongroom keygen` makes one.
 
-    Says on which URL once it answers; with --json in one JSON line.
+    Says once it answers on which URL, and by which names the models are asked; with --json in
+    one JSON line.
     """
     # uvicorn and starlette are loaded for this command only.
     from strongroom.server.config import ServerConfig
     from strongroom.server.serve import announce_ready, serve
 
-    def announce(url: str) -> None:
-        if as_json:
-            show.print_json({"url": url, "packages": [str(package) for package in packages]})
-        else:
-            announce_ready(url)
+    _require_mib("--worker-memory-mib", worker_memory_mib, _LEAST_WORKER_MIB)
+    _require_mib("--key-mib-per-tenant", key_mib_per_tenant, 1)
+    if broker is not None and attestation is None:
+        raise ServerError(
+            "SR-SERVER-CONFIG",
+            "--broker releases packages to evidence, and there is no --attestation",
+            "Pass --attestation tsm in an SEV-SNP or TDX guest, or development to try it out",
+        )
+
+    def announce(models: Sequence[ModelDescription], url: str) -> None:
+        if not as_json:
+            announce_ready(models, url)
+            return
+        served = [
+            {
+                "name": one.name,
+                "version": one.version,
+                "protection": one.protection,
+                "digest": one.digest,
+            }
+            for one in models
+        ]
+        files = [str(package) for package in packages]
+        show.print_json({"url": url, "packages": files, "models": served})
 
     serve(
         ServerConfig(
@@ -124,6 +166,9 @@ def serve_command(
             broker=broker,
             broker_token=_text(broker_token),
             broker_ca=_text(broker_ca),
+            committees=tuple(str(folder) for folder in committees or ()),
+            member_timeout_seconds=member_timeout_seconds,
+            member_ca=_text(member_ca),
         ),
         announce=announce,
     )
@@ -131,6 +176,16 @@ def serve_command(
 
 def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
+
+
+def _require_mib(option: str, mebibytes: int, least: int) -> None:
+    """The configuration's bounds, in the option's unit."""
+    if not least <= mebibytes <= _MOST_MIB:
+        raise ServerError(
+            "SR-SERVER-CONFIG",
+            f"{option} is {mebibytes}",
+            f"Choose a value from {least} to {_MOST_MIB}",
+        )
 
 
 def _attestation(text: str | None) -> Literal["tsm", "development"] | None:

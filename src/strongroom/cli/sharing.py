@@ -11,7 +11,7 @@ import typer
 
 from strongroom.cli import passphrase, show
 from strongroom.cli.policy_options import JsonOption
-from strongroom.errors import KeyStoreError
+from strongroom.errors import KeyStoreError, PackageError
 from strongroom.keys.identity import Identity, PublicIdentity
 from strongroom.keys.identity_store import DEFAULT_NAME, IdentityStore
 from strongroom.package import sharing
@@ -21,6 +21,10 @@ from strongroom.package.grants import Purpose
 _MAXIMUM_LINE_BYTES: Final = 8192
 _SPAN: Final = re.compile(r"([1-9][0-9]{0,4})([dh])")
 _MOMENT: Final = "%Y-%m-%dT%H:%M:%SZ"
+_WHO_IS_REVOKED: Final = (
+    "Pass a fingerprint, identity:…, as `strongroom recipients` shows it, or the recipient's .pub "
+    "file; a name says nothing, since anybody can have it"
+)
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A .strongroom file of yours.")]
 RecipientArgument = Annotated[
@@ -87,7 +91,9 @@ def revoke_command(
     Whoever could open the package keeps what it opened, and can open copies of the old file.
     """
     fingerprint = (
-        recipient if recipient.startswith("identity:") else public_identity(recipient).fingerprint
+        recipient
+        if recipient.startswith("identity:")
+        else public_identity(recipient, _WHO_IS_REVOKED).fingerprint
     )
     owner = open_identity(identity)
     with show.working("encrypting under a new key"):
@@ -143,8 +149,13 @@ def open_identity(name: str) -> Identity:
     return IdentityStore.open(prompt=passphrase.prompt()).identity(name)
 
 
-def public_identity(path: str) -> PublicIdentity:
+def public_identity(
+    path: str, remedy: str = "Pass the .pub file that `strongroom keygen` made"
+) -> PublicIdentity:
     """The public identity whose line a file holds.
+
+    Args:
+        remedy: what to do if it can't be read.
 
     Raises:
         KeyStoreError: SR-IDENTITY-FILE.
@@ -158,9 +169,12 @@ def public_identity(path: str) -> PublicIdentity:
         raise KeyStoreError(
             "SR-IDENTITY-FILE",
             f"{path[:200]!r} can't be read as a public identity: {reason}",
-            "Pass the .pub file that `strongroom keygen` made",
+            remedy,
         ) from error
-    return PublicIdentity.from_text(text)
+    try:
+        return PublicIdentity.from_text(text)
+    except KeyStoreError as error:
+        raise KeyStoreError(error.code, f"{path[:200]!r}: {error.message}", error.remedy) from error
 
 
 def moment(text: str | None, now: datetime | None = None) -> datetime | None:
@@ -184,6 +198,22 @@ def moment(text: str | None, now: datetime | None = None) -> datetime | None:
     raise typer.BadParameter(
         f"--expires {text[:40]!r} is none of 2027-01-31, 2027-01-31T12:00:00Z, 30d, 12h"
     )
+
+
+def later(end: datetime | None) -> datetime | None:
+    """The same end, if it is to come: else it would be refused when minutes of work are done.
+
+    Raises:
+        PackageError: SR-PACKAGE-GRANT.
+    """
+    now = datetime.now(UTC)
+    if end is not None and end <= now:
+        raise PackageError(
+            "SR-PACKAGE-GRANT",
+            f"a grant can't end at {end:{_MOMENT}}: it is {now:{_MOMENT}} now",
+            "Choose a later end",
+        )
+    return end
 
 
 def _tell(file: Path, package: SealedPackage, line: str, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -13,6 +14,11 @@ from rich.markup import escape
 from rich.table import Table
 
 _KIBI = 1024
+_COPIED = re.compile(r"(?:identity|sha256):[0-9a-f]{64}")
+"""What people copy out of a table: never cut in two, whatever the width."""
+
+_PADDING = 3
+"""Of a column of a table, at most."""
 
 
 def print_json(result: Mapping[str, Any]) -> None:
@@ -38,13 +44,30 @@ def print_table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) 
         show_header=any(head),
         show_edge=False,
     )
+    cells = [tuple(row) for row in rows]
     for column in head:
         table.add_column(escape(column), overflow="fold")
-    for row in rows:
+    for row in cells:
         table.add_row(*(escape(cell) for cell in row))
     out = console()
+    out.width = max(out.width, _width_for_copied([tuple(head), *cells]))
     out.print(table)
     out.print()
+
+
+def _width_for_copied(cells: Sequence[Sequence[str]]) -> int:
+    """The width of a table in which nothing is cut that is copied; 0 if there is no such thing.
+
+    A terminal that is narrower breaks the lines itself, and copies them whole.
+    """
+    widths = []
+    for column in zip(*cells, strict=True):
+        copied = [len(one) for cell in column for one in _COPIED.findall(cell)]
+        # A comma or a full stop may follow.
+        widths.append((max(copied) + 1, True) if copied else (max(map(len, column)), False))
+    if not any(copied for _, copied in widths):
+        return 0
+    return sum(width + _PADDING for width, _ in widths)
 
 
 def print_lines(lines: Iterable[str]) -> None:

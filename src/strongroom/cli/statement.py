@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from typing import Final
 
 from strongroom.cli.show import byte_count, milliseconds
-from strongroom.compiler.plan import Guarantee, NetworkLayout, Plan, SealedLayout, Visibility
+from strongroom.compiler.holding import KeyHolding
+from strongroom.compiler.plan import (
+    Costs,
+    Guarantee,
+    HiddenLinearLayout,
+    NetworkLayout,
+    Plan,
+    SealedLayout,
+    Visibility,
+)
 
 CANDIDATE_HEAD: Final = (
     *("", "parameters", "rows", "server", "asker", "keys", "request", "response", "precision"),
@@ -21,7 +30,15 @@ _SEES: dict[Visibility, str] = {
 }
 
 
-def visibility_rows(guarantee: Guarantee) -> list[tuple[str, str, str]]:
+def holding_of(plan: Plan) -> KeyHolding | None:
+    """How the key of a hidden model is held; None of a model whose weights the server has."""
+    layout = plan.layout
+    return layout.holding if isinstance(layout, HiddenLinearLayout | NetworkLayout) else None
+
+
+def visibility_rows(
+    guarantee: Guarantee, holding: KeyHolding | None = None
+) -> list[tuple[str, str, str]]:
     """Rows of a table: what, whether the server sees it, whether the asker does."""
     return [
         ("rows that are asked about", _SEES[guarantee.inputs_from_server], "sees (its own)"),
@@ -29,22 +46,28 @@ def visibility_rows(guarantee: Guarantee) -> list[tuple[str, str, str]]:
         (
             "weights of the model",
             _SEES[guarantee.weights_from_server],
-            _weights_from_client(guarantee),
+            _weights_from_client(guarantee, holding),
         ),
         ("structure of the model", "sees", "sees what is listed below"),
     ]
 
 
-def _weights_from_client(guarantee: Guarantee) -> str:
+def _weights_from_client(guarantee: Guarantee, holding: KeyHolding | None) -> str:
+    if holding is not None and holding.share_budget is None:
+        return "sees (the owner asks)"
     if guarantee.weights_from_client == "visible":
         return "may recover"
     return "does not see, beyond what answers say"
 
 
-def sentences(guarantee: Guarantee) -> list[str]:
-    """The statement as plain sentences, the promises first, then what is not promised."""
+def sentences(guarantee: Guarantee, holding: KeyHolding | None = None) -> list[str]:
+    """The statement as plain sentences, the promises first, then what is not promised.
+
+    Args:
+        holding: of the key of a hidden model.
+    """
     computed_on = guarantee.ring_degree > 0
-    said = _encrypted(guarantee) if computed_on else _sealed(guarantee)
+    said = _encrypted(guarantee, holding) if computed_on else _sealed(guarantee)
     said.extend(_visible(guarantee.structure_visible))
     said.extend(f"Assumption: {assumption}" for assumption in guarantee.assumptions)
     said.append(
@@ -55,15 +78,50 @@ def sentences(guarantee: Guarantee) -> list[str]:
     return said
 
 
-def _encrypted(guarantee: Guarantee) -> list[str]:
+def _encrypted(guarantee: Guarantee, holding: KeyHolding | None) -> list[str]:
     """What is promised where the server computes on ciphertexts."""
-    said = [
+    return [
+        *_computed(guarantee),
+        *(_flooded(guarantee) if holding is None else _held(guarantee, holding)),
+    ]
+
+
+def _computed(guarantee: Guarantee) -> list[str]:
+    return [
         f"Protection: {guarantee.protection}, security level {guarantee.security}, "
         f"ring degree {guarantee.ring_degree}, modulus of {guarantee.log_modulus:.0f} bits.",
-        f"The machine that serves {_SEES[guarantee.inputs_from_server]} the rows, "
-        f"{_SEES[guarantee.outputs_from_server]} the answers and "
-        f"{_SEES[guarantee.weights_from_server]} the weights.",
+        f"The machine that serves {_seen('the rows', guarantee.inputs_from_server)}, "
+        f"{_seen('the answers', guarantee.outputs_from_server)} and "
+        f"{_seen('the weights', guarantee.weights_from_server)}.",
     ]
+
+
+def _seen(what: str, visibility: Visibility) -> str:
+    verb, word, when = _SEES[visibility].partition(" while")
+    return f"{verb} {what}{word}{when}"
+
+
+def _held(guarantee: Guarantee, holding: KeyHolding) -> list[str]:
+    """What is promised of a hidden model's answers, by who holds its key."""
+    if holding.share_budget is None:
+        return [
+            "The key is in one hand, the owner's, who is the only one to ask. Published answers do "
+            "not endanger it: decryption floods for "
+            f"{guarantee.decryption_bits} bits over {guarantee.decryption_queries:,} answers a key."
+        ]
+    return [
+        f"The key is in {holding.parts} part{'s' * (holding.parts > 1)}, which its holders never "
+        "put together: they open results, for askers whom they enrolled.",
+        "Answers say no more of the weights, and of the parts, than the results do: each part's "
+        f"share is flooded with lambda = {guarantee.sanitising_bits}, so that all "
+        f"{holding.share_budget:,} results that the key allows, of all models, are within "
+        f"statistical distance 2^{guarantee.log_distance_after_budget:.1f}.",
+    ]
+
+
+def _flooded(guarantee: Guarantee) -> list[str]:
+    """What is promised of the answers of a model that the server has."""
+    said = []
     if guarantee.sanitising_bits == 0:
         said.append(
             "Weights are NOT hidden from askers: lambda is 0, and some responses together may hold "
@@ -100,7 +158,7 @@ def cost_rows(plan: Plan) -> list[tuple[str, str]]:
     """Rows of a table: what a plan predicts."""
     if isinstance(plan.layout, SealedLayout):
         return _sealed_cost_rows(plan)
-    costs, rows = plan.costs, plan.rows_at_once
+    costs, rows, holding = plan.costs, plan.rows_at_once, holding_of(plan)
     threads = ", two threads" if isinstance(plan.layout, NetworkLayout) else ""
     said = [
         (f"latency at the server, one row{threads}", milliseconds(costs.server_milliseconds)),
@@ -108,8 +166,20 @@ def cost_rows(plan: Plan) -> list[tuple[str, str]]:
         ("rows that share a ciphertext, in about the same time", f"{rows:,}"),
         ("extra memory of a full request at the server", byte_count(costs.server_peak_bytes)),
         ("memory of the loaded model", byte_count(costs.model_bytes)),
-        ("secret key (stays with the asker)", byte_count(costs.secret_key_bytes)),
     ]
+    if holding is not None and holding.share_budget is not None:
+        said += [
+            (
+                "a part of the secret key (stays with its holders)",
+                byte_count(costs.secret_key_bytes),
+            ),
+            (
+                "evaluation keys, made once, on the server's disk",
+                byte_count(costs.mapped_key_bytes),
+            ),
+        ]
+        return [*said, *_traffic_rows(costs)]
+    said.append(("secret key (stays with the asker)", byte_count(costs.secret_key_bytes)))
     if costs.evaluation_key_bytes:
         said += [
             (
@@ -120,8 +190,11 @@ def cost_rows(plan: Plan) -> list[tuple[str, str]]:
         ]
     else:
         said.append(("public key (inside a request)", byte_count(costs.public_key_bytes)))
+    return [*said, *_traffic_rows(costs)]
+
+
+def _traffic_rows(costs: Costs) -> list[tuple[str, str]]:
     return [
-        *said,
         ("request, one row", byte_count(costs.request_bytes)),
         ("response, one row", byte_count(costs.response_bytes)),
         ("rows in a request, at most", f"{costs.rows_per_request:,}"),

@@ -98,7 +98,9 @@ class Asker:
         received = time.perf_counter()
         # A failure from here on ends the call. It must not lead to a repetition: see
         # `Transport._patiently`.
-        receipt = self._receipt(pending, exchange) if self._receipts else None
+        receipt = None
+        if self._receipts:
+            receipt = self._receipt_of(pending.body, exchange.content, exchange)
         content = self._side.decrypt(pending, exchange.content)
         timings = Timings(
             encode_seconds=encode_seconds,
@@ -136,7 +138,8 @@ class Asker:
             receipt=self._receipts,
         )
 
-    def _receipt(self, pending: PendingRequest, exchange: Exchange) -> Receipt:
+    def _receipt_of(self, request: bytes, response: bytes, exchange: Exchange) -> Receipt:
+        """The receipt that came with an answer, checked."""
         if exchange.receipt is None:
             raise invalid("the answer came without one")
         key_id = read_statement(exchange.receipt).statement.key_id
@@ -146,7 +149,7 @@ class Asker:
             exchange.receipt,
             self._serving.proof,
             self._serving.proven,
-            request=pending.body,
-            response=exchange.content,
+            request=request,
+            response=response,
             now=self._serving.now(),
         )

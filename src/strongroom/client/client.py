@@ -24,16 +24,20 @@ from numpy.typing import NDArray
 
 from strongroom import protections
 from strongroom.client.asking import Asker
+from strongroom.client.committees import Queries, fetch_committee
 from strongroom.client.key_spool import KeySpool
 from strongroom.client.key_upload import KeyUpload
 from strongroom.client.progress import RowProgress
 from strongroom.client.serving_keys import ServingKeys
+from strongroom.client.shared_asking import SharedAsker
 from strongroom.client.timings import Timings
 from strongroom.client.transport import Transport
 from strongroom.client.trust import Verifier
-from strongroom.compiler.plan import Guarantee, Plan
+from strongroom.compiler.plan import CommitteeKey, Guarantee, Plan
 from strongroom.errors import KeyStoreError, ModelError, ServerError
-from strongroom.keys.identity import PublicIdentity
+from strongroom.keys.home import home_folder
+from strongroom.keys.identity import Identity, PublicIdentity
+from strongroom.keys.identity_store import default_identity
 from strongroom.keys.store import KeyStore
 from strongroom.models.feature_columns import RowRefused
 from strongroom.models.output import Method
@@ -61,6 +65,8 @@ class Client:
         policy: what the served plan must satisfy.
         keys: where keys are kept; the key store in $STRONGROOM_HOME or ~/.strongroom if None.
         passphrase: of that key store; else $STRONGROOM_PASSPHRASE or the system's keyring.
+        identity: the asker's own, for models under a committee's key, whose members enrolled it;
+            the identity "default" of the key store if None.
         receipts: whether each answer must come with a receipt, see `receipts`.
         ca: PEM file of certificates to trust instead of the usual authorities.
         timeout_seconds: how long to wait for a connection, and for each next byte of an answer.
@@ -89,6 +95,7 @@ class Client:
         policy: Policy = _DEFAULT_POLICY,
         keys: KeyProvider | None = None,
         passphrase: str | None = None,
+        identity: Identity | None = None,
         receipts: bool = False,
         ca: str | os.PathLike[str] | None = None,
         timeout_seconds: float = 30.0,
@@ -120,11 +127,29 @@ class Client:
             verifier.check_protection(self._serving.proven, policy.protection)
             protection = protections.by_name(self.plan.protection)
             protection.check(self.plan, policy)
-            self._side: ClientSide[Any, Any] = protection.open_client(
+            home = provider.home if isinstance(provider, KeyStore) else None
+            if isinstance(self.plan.holder, CommitteeKey):
+                committee, key = fetch_committee(self._transport, self.plan.holder)
+                side = protection.open_shared_client(
+                    self.plan, key, policy, package=self.package_digest
+                )
+                queries = Queries(
+                    identity or default_identity(passphrase),
+                    committee,
+                    self.package_digest,
+                    # Counters are no secret, and have to outlive a process.
+                    home or home_folder(None),
+                )
+                self._side: ClientSide[Any, Any] = side
+                self._asker = SharedAsker(
+                    self._transport, side, self._serving, queries, model=model, receipts=receipts
+                )
+                verifier.accept(self._serving.proven)
+                return
+            self._side = protection.open_client(
                 self.plan, provider, policy, package=self.package_digest, serving=self._serving
             )
             if self._side.key_set is not None:
-                home = provider.home if isinstance(provider, KeyStore) else None
                 self._upload = KeyUpload(
                     self._transport, self._side.key_set, KeySpool(home), progress
                 )

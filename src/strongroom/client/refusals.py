@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from strongroom.client.v2 import wrong
-from strongroom.errors import CODES, ServerError
+from strongroom.errors import CODES, CommitteeError, ServerError
 
 MAXIMUM_REFUSAL_BYTES: Final = 64 * 2**10
 """Longest error answer that is read."""
@@ -24,19 +24,24 @@ _SERVERS_OWN: Final = (
     "SR-PACKAGE-",
     "SR-SEALED-",
     # of keys at a server, not of the caller's key store
+    "SR-KEYS-HOLDER",
     "SR-KEYS-MISSING",
     "SR-KEYS-UPLOAD",
     "SR-KEYS-QUOTA",
     "SR-KEYS-SPACE",
 )
 
+_COMMITTEES: Final = ("SR-COMMITTEE-", "SR-MEMBER-")
+_MOST_MEMBERS: Final = 16
+
 
 class _Refusal(msgspec.Struct):
     error: str
     code: str = ""
+    members: tuple[str, ...] = ()
 
 
-def refusal(status: int, body: bytes, token: str | None) -> ServerError:
+def refusal(status: int, body: bytes, token: str | None) -> ServerError | CommitteeError:
     """The error for an answer whose status is not 200.
 
     Args:
@@ -54,6 +59,12 @@ def refusal(status: int, body: bytes, token: str | None) -> ServerError:
     if found.code in CODES and found.code.startswith(_SERVERS_OWN):
         text = text.removeprefix(f"[{found.code}] ").rstrip(". ")
         return ServerError(found.code, f"the server says: {text}", http_status=status)
+    if found.code in CODES and found.code.startswith(_COMMITTEES):
+        text = text.removeprefix(f"[{found.code}] ").rstrip(". ")
+        error = CommitteeError(found.code, f"the server says: {text}", http_status=status)
+        error.members = tuple(one_line(name, token) for name in found.members[:_MOST_MEMBERS])
+        error.member = error.members[0] if error.members else None
+        return error
     return wrong(f"the server answers with HTTP status {status}, saying: {text.rstrip('. ')}")
 
 

@@ -35,6 +35,7 @@ PATIENCE_SECONDS: Final = 20.0
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _LONGEST_PAUSE_SECONDS: Final = 2.0
 _LONGEST_RETRY_AFTER_SECONDS: Final = 5.0
+_PASSING: Final = ("SR-REQUEST-BUSY", "SR-WORKER-LOST")
 _LOST_WORKERS: Final = 2  # a request that kills its worker would kill every one
 _MAXIMUM_RESPONSE_BYTES: Final = 2**30
 _MODEL_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -161,6 +162,7 @@ class Transport:
         response_bytes: int,
         *,
         receipt: bool = False,
+        query: str = "",
     ) -> Exchange:
         """Send one protected request.
 
@@ -170,12 +172,16 @@ class Transport:
             package_digest: of the package that shall answer.
             response_bytes: largest protected response that is accepted.
             receipt: whether a receipt is asked for.
+            query: text of a signed query; "" for none.
 
         Raises:
             ServerError: what the server says, or SR-SERVER-UNREACHABLE, -TLS, -PROTOCOL.
+            CommitteeError: SR-MEMBER-*, SR-COMMITTEE-*, as the server says.
         """
         request_id = uuid.uuid4().hex
-        body, header_bytes = v2.encode_request(request_id, content, package_digest, receipt=receipt)
+        body, header_bytes = v2.encode_request(
+            request_id, content, package_digest, receipt=receipt, query=query
+        )
         request = self._http.build_request(
             "POST",
             self._path(model, "/infer"),
@@ -282,7 +288,7 @@ class Transport:
         if status == 200:
             return _Answer(body, response.headers.get(v2.HEADER_LENGTH), began, ended)
         error = refusal(status, body, self._token)
-        if error.code in ("SR-REQUEST-BUSY", "SR-WORKER-LOST"):
+        if isinstance(error, ServerError) and error.code in _PASSING:
             raise _PassingError(error, _retry_after(response))
         raise error
 

@@ -130,7 +130,7 @@ def decode_metadata(body: bytes, model: str) -> ModelMetadata:
 
 
 def encode_request(
-    request_id: str, content: bytes, package_digest: str, *, receipt: bool = False
+    request_id: str, content: bytes, package_digest: str, *, receipt: bool = False, query: str = ""
 ) -> tuple[bytes, int]:
     """The body of an inference request, and the length of the JSON in front.
 
@@ -139,6 +139,7 @@ def encode_request(
 
     Args:
         receipt: whether a receipt is asked for.
+        query: text of a signed query; "" for none.
 
     Raises:
         ServerError: SR-REQUEST-SIZE if the content is longer than a tensor can be.
@@ -153,7 +154,8 @@ def encode_request(
         {
             "id": request_id,
             "parameters": {"package_digest": package_digest}
-            | ({"receipt": True} if receipt else {}),
+            | ({"receipt": True} if receipt else {})
+            | ({"query": query} if query else {}),
             "inputs": [
                 {
                     "name": INPUT_NAME,

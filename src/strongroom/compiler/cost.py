@@ -83,17 +83,17 @@ def unit_times(parameters: Parameters, limbs: Limbs) -> UnitTimes:
         secret.decrypt(result, declared, log_sigma=20.0, step=1.0)
 
     return UnitTimes(
-        open_key=_milliseconds(
+        open_key=milliseconds(
             lambda: engine.public_key_from_bytes(parameters, written_key, limbs=limbs.sanitise)
         ),
-        open_input=_milliseconds(
+        open_input=milliseconds(
             lambda: engine.ciphertext_from_bytes(parameters, request, limbs=limbs.input)
         ),
-        multiply=_milliseconds(lambda: engine.inner_products([opened], [weights], declared)),
-        result=_milliseconds(result),
-        encrypt=_milliseconds(encrypt),
-        write_key=_milliseconds(lambda: engine.public_key_to_bytes(key)),
-        decrypt=_milliseconds(decrypt),
+        multiply=milliseconds(lambda: engine.inner_products([opened], [weights], declared)),
+        result=milliseconds(result),
+        encrypt=milliseconds(encrypt),
+        write_key=milliseconds(lambda: engine.public_key_to_bytes(key)),
+        decrypt=milliseconds(decrypt),
     )
 
 
@@ -126,7 +126,7 @@ def model_bytes(parameters: Parameters, limbs: Limbs, packing: LinearPacking) ->
     return polynomials * parameters.ring_degree * _WORD_BYTES * limbs.input
 
 
-def _milliseconds(operation: Callable[[], object]) -> float:
+def milliseconds(operation: Callable[[], object]) -> float:
     times = []
     for _ in range(_REPETITIONS):
         start = time.perf_counter()

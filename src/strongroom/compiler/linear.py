@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +30,11 @@ from strongroom.errors import ModelError, PolicyError
 from strongroom.models.graph import Graph
 from strongroom.policy import Policy
 
-_SECRET_KEY_HEADER_BYTES = 32
-_LARGEST_LOG_BOUND = 700
-_NEARLY = 1.1
+SECRET_KEY_HEADER_BYTES: Final = 32
+"""In front of a stored secret key."""
+
+_LARGEST_LOG_BOUND: Final = 700
+NEARLY: Final = 1.1
 """How much more may be sent for the sake of precision."""
 
 
@@ -84,7 +87,7 @@ def plan_linear(graph: Graph, affine: Affine, sample: NDArray[np.float64], polic
     with np.errstate(over="ignore"):
         scores = ((features - centre) / half_width) @ model.weights.T + model.bias
     largest = float(np.abs(scores).max())
-    log_bound = _log_bound(model, policy)
+    log_bound = log_score_order(model, policy)
     best_bits = -math.inf
     for entry in satisfying(policy.security, switching=False):
         parameters = catalogued(entry.name)
@@ -121,7 +124,7 @@ def plan_linear(graph: Graph, affine: Affine, sample: NDArray[np.float64], polic
     )
 
 
-def _log_bound(model: ScaledAffine, policy: Policy) -> int:
+def log_score_order(model: ScaledAffine, policy: Policy) -> int:
     """The order of magnitude of the largest score of any input within the headroom."""
     absolute = np.abs(model.weights).sum(axis=1)
     bound = float((policy.headroom * absolute + np.abs(model.bias)).max())
@@ -139,14 +142,14 @@ def _cheapest(
         scales = choose_scales(parameters, limbs, shape, policy)
         if scales is None:
             continue
-        bits = _precision_bits(largest, scales)
+        bits = precision_bits_of(largest, scales)
         best_bits = max(best_bits, bits)
         if bits >= policy.precision_bits:
             sizes = _sizes(parameters, shape.packing, scales)
             found.append((sizes.request(1) + sizes.response(1), scales))
     if not found:
         return best_bits
-    allowed = _NEARLY * min(size for size, _ in found)
+    allowed = NEARLY * min(size for size, _ in found)
     return min(
         (scales for size, scales in found if size <= allowed), key=lambda scales: scales.score_error
     )
@@ -159,7 +162,7 @@ def _levels(limbs: int) -> Iterator[Limbs]:
                 yield Limbs(given, sanitise, response)
 
 
-def _precision_bits(largest: float, scales: Scales) -> float:
+def precision_bits_of(largest: float, scales: Scales) -> float:
     """How many bits the largest score keeps; a model whose scores are all zero keeps none to
     lose, and passes."""
     return math.log2(largest / scales.score_error) if largest > 0.0 else 64.0
@@ -219,7 +222,7 @@ def _costs(
         client_milliseconds=client_milliseconds(times, packing),
         server_peak_bytes=server_peak_bytes(parameters, scales.limbs, sizes, rows),
         model_bytes=model_bytes(parameters, scales.limbs, packing),
-        secret_key_bytes=_SECRET_KEY_HEADER_BYTES + parameters.ring_degree // 4,
+        secret_key_bytes=SECRET_KEY_HEADER_BYTES + parameters.ring_degree // 4,
         public_key_bytes=sizes.public_key,
         evaluation_key_bytes=0,
         mapped_key_bytes=0,
@@ -229,5 +232,5 @@ def _costs(
         full_request_bytes=sizes.request(rows),
         full_response_bytes=sizes.response(rows),
         score_error=scales.score_error,
-        precision_bits=float(math.floor(_precision_bits(largest, scales))),
+        precision_bits=float(math.floor(precision_bits_of(largest, scales))),
     )

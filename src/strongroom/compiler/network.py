@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
@@ -22,11 +22,20 @@ from numpy.typing import NDArray
 
 from strongroom.compiler.activation_circuits import ActivationFit
 from strongroom.compiler.depth_refusal import no_parameters
+from strongroom.compiler.holding import ONE_OWNER, KeyHolding
 from strongroom.compiler.layer_names import layer_names
 from strongroom.compiler.layers import LayeredModel
 from strongroom.compiler.network_costs import key_elements, network_costs
 from strongroom.compiler.network_fits import candidate_fits, judge
 from strongroom.compiler.network_guarantee import network_guarantee
+from strongroom.compiler.network_hidden import (
+    hidden_levels,
+    memory_bytes,
+    no_hidden_parameters,
+    resident_bytes,
+    towers_only,
+)
+from strongroom.compiler.network_hidden_noise import Hiding
 from strongroom.compiler.network_levels import NetworkLevels
 from strongroom.compiler.network_messages import NetworkSizes
 from strongroom.compiler.network_model import NetworkModel, network_model
@@ -85,7 +94,11 @@ class NetworkChoice:
 
 
 def plan_network(
-    graph: Graph, layered: LayeredModel, sample: Array, policy: Policy
+    graph: Graph,
+    layered: LayeredModel,
+    sample: Array,
+    policy: Policy,
+    holding: KeyHolding = ONE_OWNER,
 ) -> list[NetworkChoice]:
     """Plans that meet a policy, the one to take first.
 
@@ -93,8 +106,10 @@ def plan_network(
         graph: its features and output.
         layered: what it computes; of two layers at least.
         sample: shape (n, columns), checked rows.
+        holding: of the key, if the policy hides the model.
 
     Raises:
+        PolicyError: SR-PLAN-HIDING if the policy hides the model, and this one can't be.
         PolicyError: SR-POLICY-PARITY if no circuits agree well enough, SR-POLICY-PRECISION if no
             parameters in the catalogue hold those that do.
     """
@@ -125,7 +140,11 @@ def plan_network(
         pushed = np.clip(_REACH * z[:_SENSITIVITY_ROWS], -headroom, headroom)
     best_agreement = 0.0
     failed: list[_Search] = []
-    for equals in _by_cost(candidate_fits(layered, arguments, _GUARD)):
+    found_fits = candidate_fits(layered, arguments, _GUARD)
+    hidden = policy.hide == "model"
+    if hidden:
+        found_fits = towers_only(layer_names(graph, layered), found_fits)
+    for equals in _by_cost(found_fits):
         judged: list[tuple[float, float, NetworkModel]] = []
         for fits in equals:
             model = network_model(layered, fits, centre, half_width)
@@ -150,6 +169,7 @@ def plan_network(
                 reach,
                 compared,
                 shapes(model),
+                holding if hidden else None,
             )
             found = search.choices()
             if found:
@@ -168,6 +188,8 @@ def plan_network(
 
 
 def _no_parameters(graph: Graph, layered: LayeredModel, search: _Search, z: Array) -> PolicyError:
+    if search.holding is not None:
+        return no_hidden_parameters(search.policy, search.too_large)
     names = layer_names(graph, layered)
     return no_parameters(names, search.model, z, search.largest, search.policy)
 
@@ -284,6 +306,8 @@ class _Search:
         headroom, reach: largest |z| of a feature, and norm of a row, that is accepted.
         clipped: whether features are only compared.
         shapes: of the steps.
+        holding: of the key under which the model is encrypted; None if it is not.
+        too_large: bytes of memory of plans that were left out, because no such machine is here.
     """
 
     graph: Graph
@@ -300,6 +324,8 @@ class _Search:
     reach: float
     clipped: bool
     shapes: tuple[StepShape, ...]
+    holding: KeyHolding | None = None
+    too_large: list[int] = field(default_factory=list)
 
     def choices(self) -> list[NetworkChoice]:
         """All that meet the policy, best first."""
@@ -313,7 +339,9 @@ class _Search:
                 plan = self._plan(entry.name, parameters, vectors)
                 if plan is None:
                     break
-                if plan.costs.evaluation_key_bytes <= self.policy.key_bytes:
+                if self.holding is not None and (needed := resident_bytes(plan)) > memory_bytes():
+                    self.too_large.append(needed)
+                elif plan.costs.evaluation_key_bytes <= self.policy.key_bytes:
                     found.append(NetworkChoice(plan, self.model))
                 vectors *= 2
         return sorted(found, key=lambda choice: self._worth(choice.plan))
@@ -338,8 +366,11 @@ class _Search:
         if packing is None:
             return None
         largest = float(np.abs(self.scores).max())
+        hiding = None
+        if self.holding is not None:
+            hiding = Hiding(self.holding, self.reach, self.arguments)
         demand = Demand(
-            self.model, self.sensitivity, self.arguments, largest, self.largest, self.policy
+            self.model, self.sensitivity, self.arguments, largest, self.largest, self.policy, hiding
         )
         for kept in kept_precisions(parameters, packing, demand):
             plan = self._made(name, parameters, packing, demand.magnitudes.log_bound, kept)
@@ -364,6 +395,7 @@ class _Search:
             Fraction(2) ** levels.log_input_scale,
             levels.response_scale(parameters),
             packing.sums,
+            seeded=self.holding is None or self.holding.share_budget is None,
         )
         graph = self.graph
         layout = NetworkLayout(
@@ -389,10 +421,12 @@ class _Search:
             decryption_log_sigma=floods.decryption_log_sigma,
             log_output_step=kept.log_step,
             kernels=_kernels(graph),
+            holding=self.holding,
         )
         exposed = packing.vectors * packing.sums.together
         # Where askers are trusted with the weights there is nothing to mask.
-        if self.policy.sanitising_bits > 0 and not _stays_masked(parameters, layout, exposed):
+        sanitised = self.policy.sanitising_bits > 0 and self.holding is None
+        if sanitised and not _stays_masked(parameters, layout, exposed):
             return None
         return Plan(
             protection="fhe",
@@ -435,6 +469,7 @@ class _Search:
                     CircuitLayout(
                         "tower" if isinstance(plan, SquareTowerPlan) else "polynomial",
                         slot_function_drops(plan),
+                        hidden_levels(plan) if self.holding is not None else (),
                     )
                     for plan in its_levels.circuits
                 ),

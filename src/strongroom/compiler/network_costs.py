@@ -10,9 +10,16 @@ from strongroom.compiler.network_packing import NetworkPacking, StepPacking
 from strongroom.compiler.plan import Costs
 from strongroom.engine import RELINEARISATION, Parameters, operation_work
 from strongroom.engine import operation_memory as memory
-from strongroom.engine.circuit_costs import circuit_peak, circuit_work, encoded_bytes
+from strongroom.engine.circuit_costs import (
+    circuit_peak,
+    circuit_work,
+    encoded_bytes,
+    hidden_tower_work,
+)
 from strongroom.engine.measured_costs import cost_model
 from strongroom.engine.operation_work import Work
+from strongroom.engine.slot_functions import SlotFunctionPlan
+from strongroom.engine.square_tower_plans import SquareTowerPlan
 
 PLANNED_THREADS = 2
 """That the server's time is predicted for."""
@@ -32,7 +39,9 @@ def key_elements(
 
     for step, its_levels in zip(packing.steps, levels.steps, strict=True):
         need(step.layout.elements(parameters), its_levels.limbs)
-        if its_levels.circuits:
+        if levels.hidden:
+            need(frozenset({RELINEARISATION}), its_levels.limbs)
+        elif its_levels.circuits:
             need(frozenset({RELINEARISATION}), its_levels.product_limbs)
     return tuple(sorted(needed.items()))
 
@@ -48,6 +57,7 @@ def network_costs(
     """All that a plan predicts; times for one ciphertext of rows."""
     keys = key_elements(parameters, packing, levels)
     rows = sizes.blocks_per_request() * packing.vectors
+    public_limbs = public_key_limbs(levels)
     encoded = model_bytes(parameters, packing, levels)
     mapped = mapped_key_bytes(parameters, keys)
     work = operation_work.fetching(server_work(parameters, packing, levels), encoded + mapped)
@@ -64,8 +74,8 @@ def network_costs(
         + 2 * sizes.response(rows),
         model_bytes=encoded,
         secret_key_bytes=_SECRET_KEY_HEADER_BYTES + parameters.ring_degree // 4,
-        public_key_bytes=uploaded_key_bytes(parameters, (), levels.sum_limbs),
-        evaluation_key_bytes=uploaded_key_bytes(parameters, keys, levels.sum_limbs),
+        public_key_bytes=uploaded_key_bytes(parameters, (), public_limbs),
+        evaluation_key_bytes=uploaded_key_bytes(parameters, keys, public_limbs),
         mapped_key_bytes=mapped,
         request_bytes=sizes.request(1),
         response_bytes=sizes.response(1),
@@ -81,10 +91,24 @@ def server_work(parameters: Parameters, packing: NetworkPacking, levels: Network
     """Of a server for one ciphertext of rows, where it uses all threads; see `edge_work`."""
     work, sources = Work(), 1
     for step, its_levels in zip(packing.steps, levels.steps, strict=True):
-        work += _step_work(parameters, step, its_levels, sources) * step.chunks
+        one = _step_work(parameters, step, its_levels, sources, levels.hidden)
+        work += one * step.chunks
         sources = step.chunks
-    group = operation_work.multiply_plain(parameters, levels.sum_limbs) * sources
-    return work + group * packing.sums.groups
+    return work + sum_work(parameters, levels, sources) * packing.sums.groups
+
+
+def sum_work(parameters: Parameters, levels: NetworkLevels, sources: int) -> Work:
+    """Of a group of sums over some ciphertexts."""
+    limbs = levels.sum_limbs
+    if levels.hidden:
+        drop = limbs - levels.response_limbs
+        return operation_work.sum_of_products(parameters, limbs, sources, drop)
+    return operation_work.multiply_plain(parameters, limbs) * sources
+
+
+def public_key_limbs(levels: NetworkLevels) -> int:
+    """Level of the public key that sums are re-randomised with; 0 if they are not."""
+    return 0 if levels.hidden else levels.sum_limbs
 
 
 def edge_work(parameters: Parameters, packing: NetworkPacking, levels: NetworkLevels) -> Work:
@@ -93,8 +117,15 @@ def edge_work(parameters: Parameters, packing: NetworkPacking, levels: NetworkLe
     limbs = levels.input_limbs
     work = Work(calls=1, uniform=limbs, transforms=limbs, passes=6 * limbs)
     for step, its_levels in zip(packing.steps, levels.steps, strict=True):
-        work += Work(calls=1, passes=9 * its_levels.product_limbs) * step.chunks
+        if not levels.hidden:
+            work += Work(calls=1, passes=9 * its_levels.product_limbs) * step.chunks
     limbs, sources = levels.sum_limbs, packing.steps[-1].chunks
+    if levels.hidden:
+        # Cut off, then each group's bias joins it as a ciphertext, and it is packed.
+        limbs = levels.response_limbs
+        work += Work(calls=1, passes=4 * levels.sum_limbs) * sources
+        group = Work(calls=2, transforms=2 * limbs, passes=40 * limbs)
+        return work + group * packing.sums.groups
     # Copies: what is cut off, the sum of several chunks, the sum that a bias joins.
     work += Work(calls=1, passes=4 * limbs) * sources
     group = Work(calls=1, passes=10 * limbs) * (sources - 1)
@@ -116,17 +147,42 @@ def client_work(parameters: Parameters, packing: NetworkPacking, levels: Network
 
 
 def model_bytes(parameters: Parameters, packing: NetworkPacking, levels: NetworkLevels) -> int:
-    """Memory of the encoded model, and of the tables that its ring needs."""
+    """Memory of the encoded or encrypted model, and of the tables that its ring needs."""
     total, sources = memory.table_bytes(parameters), 1
+    hidden = levels.hidden
     for step, its_levels in zip(packing.steps, levels.steps, strict=True):
-        diagonal = memory.plaintext_bytes(parameters, its_levels.limbs, extended=True)
-        bias = memory.plaintext_bytes(parameters, its_levels.product_limbs)
-        circuits = sum(encoded_bytes(parameters, circuit) for circuit in its_levels.circuits)
-        diagonals = math.ceil(step.layout.diagonals * diagonal * step.layout.kept_share)
+        bias = weight_bytes(parameters, its_levels.product_limbs, hidden)
+        if hidden:
+            diagonal = weight_bytes(parameters, its_levels.limbs, hidden)
+            diagonals = step.layout.diagonals * diagonal
+            circuits = sum(_hidden_bytes(parameters, circuit) for circuit in its_levels.circuits)
+        else:
+            diagonal = memory.plaintext_bytes(parameters, its_levels.limbs, extended=True)
+            diagonals = math.ceil(step.layout.diagonals * diagonal * step.layout.kept_share)
+            circuits = sum(encoded_bytes(parameters, circuit) for circuit in its_levels.circuits)
         total += step.chunks * (sources * diagonals + bias + circuits)
         sources = step.chunks
-    sums = memory.plaintext_bytes(parameters, levels.sum_limbs)
-    return total + sources * packing.sums.groups * sums
+    sums = sources * weight_bytes(parameters, levels.sum_limbs, hidden)
+    bias = weight_bytes(parameters, levels.response_limbs, hidden) if hidden else 0
+    return total + packing.sums.groups * (sums + bias)
+
+
+def weight_bytes(parameters: Parameters, limbs: int, hidden: bool) -> int:
+    """Memory of a polynomial of weights."""
+    if hidden:
+        return memory.ciphertext_bytes(parameters, limbs)
+    return memory.plaintext_bytes(parameters, limbs)
+
+
+def _hidden_bytes(parameters: Parameters, circuit: SlotFunctionPlan) -> int:
+    """Of a hidden tower's coefficients."""
+    if not isinstance(circuit, SquareTowerPlan):
+        return 0
+    return sum(
+        len(circuit.terms(level)) * weight_bytes(parameters, circuit.every_limbs[level - 1], True)
+        + circuit.has_constant(level) * weight_bytes(parameters, circuit.every_limbs[level], True)
+        for level in range(1, circuit.tower.depth + 1)
+    )
 
 
 def peak_bytes(parameters: Parameters, packing: NetworkPacking, levels: NetworkLevels) -> int:
@@ -140,7 +196,11 @@ def peak_bytes(parameters: Parameters, packing: NetworkPacking, levels: NetworkL
         limbs = its_levels.limbs
         total += (sources + step.chunks) * memory.ciphertext_bytes(parameters, limbs)
         total += memory.transform_peak(
-            parameters, limbs, step.layout.step_plan, threads=PLANNED_THREADS
+            parameters,
+            limbs,
+            step.layout.step_plan,
+            encrypted=levels.hidden,
+            threads=PLANNED_THREADS,
         )
         total += memory.rotate_peak(parameters, limbs, threads=PLANNED_THREADS)
         total += sum(
@@ -151,7 +211,9 @@ def peak_bytes(parameters: Parameters, packing: NetworkPacking, levels: NetworkL
     return total
 
 
-def _step_work(parameters: Parameters, step: StepPacking, levels: StepLevels, sources: int) -> Work:
+def _step_work(
+    parameters: Parameters, step: StepPacking, levels: StepLevels, sources: int, hidden: bool
+) -> Work:
     """One chunk of a step."""
     layout = step.layout
     diagonals = frozenset(k * layout.blocks for k in layout.steps)
@@ -160,6 +222,7 @@ def _step_work(parameters: Parameters, step: StepPacking, levels: StepLevels, so
         levels.limbs,
         layout.step_plan,
         diagonals,
+        encrypted=hidden,
         kept_share=layout.kept_share,
     )
     limbs = levels.limbs
@@ -173,6 +236,12 @@ def _step_work(parameters: Parameters, step: StepPacking, levels: StepLevels, so
     work = product * sources
     work += operation_work.linear_combination(parameters, limbs, 2) * (sources - 1)
     work += operation_work.rescale(parameters, limbs, levels.drop)
+    if hidden:
+        # The bias; one in the clear is added on one thread.
+        work += operation_work.linear_combination(parameters, levels.product_limbs, 2)
     for circuit in levels.circuits:
-        work += circuit_work(parameters, circuit)
+        if hidden and isinstance(circuit, SquareTowerPlan):
+            work += hidden_tower_work(parameters, circuit)
+        else:
+            work += circuit_work(parameters, circuit)
     return work

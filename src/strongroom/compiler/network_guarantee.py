@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypedDict
 
 from strongroom.compiler.guarantee import OWNER_SERVES, fhe_guarantee
+from strongroom.compiler.hidden_guarantee import RING_ASSUMPTION, hidden_guarantee
 from strongroom.compiler.plan import Guarantee, NetworkLayout
 from strongroom.engine import Parameters
 from strongroom.models.features import Features
@@ -31,17 +33,15 @@ def network_guarantee(
         policy: that the model is protected under.
         results: response ciphertexts that one ciphertext of rows gives.
     """
-    assumptions = [
-        "Ring learning with errors is hard at the stated ring degree and modulus, also when "
-        "evaluation keys are known (circular security).",
-        OWNER_SERVES,
-    ]
-    if policy.sanitising_bits > 0:
+    holding = layout.holding
+    assumptions = [] if holding else [RING_ASSUMPTION, OWNER_SERVES]
+    if policy.sanitising_bits > 0 and holding is None:
         assumptions.append(
             "Clients make keys, encodings and ciphertexts as the protocol says. Who sends other "
             "numbers than rows become gets the model's polynomials at these, and who crafts keys "
             "gets values of other functions of the weights: both may say more than an answer."
         )
+    if policy.sanitising_bits > 0 or holding is not None:
         assumptions.append(
             "Distance and flooding are for rows whose hidden values stay in the ranges that the "
             "sample's take, and somewhat beyond; rows further out are refused as far as the "
@@ -54,11 +54,11 @@ def network_guarantee(
             "its request names."
         )
     steps = len(layout.steps)
-    return fhe_guarantee(
-        policy,
+    found = _Common(
         structure_visible=(
             f"that the model has {steps} hidden step{'s' * (steps > 1)}, with numbers of inputs, "
-            "units and blocks, and the degrees of their polynomials",
+            "units and blocks, and the degrees of their polynomials"
+            + (" and which of their coefficients are not zero" if holding else ""),
             *(("kernels' sizes, strides and channels of its convolutions",) * (layout.kernels > 0)),
             *features.sentences(names),
             *(("that features beyond their ranges count as the range's end",) * layout.clipped),
@@ -67,13 +67,27 @@ def network_guarantee(
             "orders of magnitude of noise and scores (powers of two)",
             "agreement with the plain model on the sample",
         ),
-        assumptions=assumptions,
+        assumptions=tuple(assumptions),
         ring_degree=parameters.ring_degree,
         # Evaluation keys live modulo all primes.
         log_modulus=parameters.log_modulus,
         results=results,
         queries_to_extract=_queries_to_extract(layout, features),
     )
+    if holding is None:
+        return fhe_guarantee(policy, **found)
+    return hidden_guarantee(policy, holding, **found)
+
+
+class _Common(TypedDict):
+    """What both kinds of statement say of a network."""
+
+    structure_visible: tuple[str, ...]
+    assumptions: tuple[str, ...]
+    ring_degree: int
+    log_modulus: float
+    results: int
+    queries_to_extract: int
 
 
 def _queries_to_extract(layout: NetworkLayout, features: Features) -> int:

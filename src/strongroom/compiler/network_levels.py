@@ -8,6 +8,9 @@
 
 t is what precision and the hiding of weights need, and every level pays it; w and s need only the
 precision of weights. Levels may consist of several primes.
+
+Where weights are ciphertexts they have noise of their own, as large as that of rows, and w and s
+are about t too: a matrix is a level like any other.
 """
 
 from __future__ import annotations
@@ -31,6 +34,13 @@ division. Where the first rescaling drops little, weights gain what the request 
 
 SPARE_SUM_BITS = 8
 """The final weights are encoded at so many bits more than they need, if there is room."""
+
+HIDDEN_WEIGHT_SLACK = 3
+"""Encrypted weights may have a scale by so many bits below 2^t."""
+
+HIDDEN_SUM_SLACK = 8
+"""And those of the sums by so many more than a bit for each of the largest score's: by then the
+values' own noise has grown."""
 
 SCALE_TOLERANCE = 1.0
 """Scales may be by so many bits below 2^t: primes are not exactly as long as their names say."""
@@ -88,6 +98,7 @@ class NetworkLevels:
             off.
         log_sum_scale: of the final weights.
         response_limbs: primes of a response.
+        hidden: whether all weights are ciphertexts.
     """
 
     input_limbs: int
@@ -96,6 +107,7 @@ class NetworkLevels:
     sum_limbs: int
     log_sum_scale: int
     response_limbs: int
+    hidden: bool = False
 
     def score_scale(self) -> Fraction:
         """Of the sums, before they are rescaled for the response."""
@@ -121,11 +133,13 @@ class Magnitudes:
         arguments: largest absolute argument of each step's first circuit.
         log_bound: scores below 2^this do not wrap around.
         log_sum_scale: least scale of the final weights.
+        hidden: whether all weights are ciphertexts.
     """
 
     arguments: tuple[float, ...]
     log_bound: int
     log_sum_scale: int
+    hidden: bool = False
 
 
 def walk(
@@ -139,10 +153,14 @@ def walk(
     the modulus of `input_limbs` primes."""
     last = math.log2(parameters.primes[input_limbs - 1])
     slack = min(MOST_SLACK, max(0, math.ceil(LEAST_WEIGHT_BITS + 2 - last)))
+    least_weight, least_sum = LEAST_WEIGHT_BITS, magnitudes.log_sum_scale
+    if magnitudes.hidden:
+        slack, least_weight = 0, target - HIDDEN_WEIGHT_SLACK
+        least_sum = max(least_sum, target - HIDDEN_SUM_SLACK - magnitudes.log_bound)
     limbs, scale = input_limbs, Fraction(2) ** (target - slack)
     steps: list[StepLevels] = []
     for chain, largest in zip(circuits, magnitudes.arguments, strict=True):
-        step = _step(parameters, chain, largest, limbs, scale, target)
+        step = _step(parameters, chain, largest, limbs, scale, target, least_weight)
         if step is None:
             return None
         steps.append(step)
@@ -152,9 +170,11 @@ def walk(
     log_scale = math.log2(scale)
     for left in range(1, limbs + 1):
         room = parameters.log_prefix(left) - log_scale - magnitudes.log_bound - SPARE_BITS
-        if room >= magnitudes.log_sum_scale:
-            log_sum = min(math.floor(room), magnitudes.log_sum_scale + SPARE_SUM_BITS)
-            return NetworkLevels(input_limbs, target - slack, tuple(steps), left, log_sum, left)
+        if room >= least_sum:
+            log_sum = min(math.floor(room), least_sum + SPARE_SUM_BITS)
+            hidden = magnitudes.hidden
+            log_input = target - slack
+            return NetworkLevels(input_limbs, log_input, tuple(steps), left, log_sum, left, hidden)
     return None
 
 
@@ -165,12 +185,13 @@ def _step(
     limbs: int,
     scale: Fraction,
     target: int,
+    least_weight: int,
 ) -> StepLevels | None:
     log_scale, dropped = math.log2(scale), 0.0
     for drop in range(1, limbs):
         dropped += math.log2(parameters.primes[limbs - drop])
         log_weight = round(target + dropped - log_scale)
-        if log_weight >= LEAST_WEIGHT_BITS:
+        if log_weight >= least_weight:
             break
     else:
         return None

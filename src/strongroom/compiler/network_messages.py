@@ -29,6 +29,8 @@ class NetworkSizes:
 
     Attributes:
         vectors: rows that one ciphertext holds.
+        seeded: whether those who ask have the secret key, which makes their ciphertexts half as
+            long.
     """
 
     parameters: Parameters
@@ -38,6 +40,7 @@ class NetworkSizes:
     input_scale: Fraction
     response_scale: Fraction
     sums: SumLayout
+    seeded: bool = True
 
     def request(self, rows: int) -> int:
         """A request for some rows."""
@@ -64,7 +67,7 @@ class NetworkSizes:
             self.parameters,
             self.input_limbs,
             self.parameters.ring_degree,
-            seeded=True,
+            seeded=self.seeded,
             scale=self.input_scale,
         )
 
@@ -82,9 +85,10 @@ class NetworkSizes:
 def uploaded_key_bytes(
     parameters: Parameters, keys: Iterable[tuple[int, int]], public_limbs: int
 ) -> int:
-    """What a client sends once: evaluation keys, given as (element, primes), and a public key."""
+    """What a client sends once: evaluation keys, given as (element, primes), and a public key, or
+    none if it would have no primes."""
     total = sum(switching_key_bytes(parameters, limbs) for _, limbs in keys)
-    return total + public_key_bytes(parameters, public_limbs)
+    return total + (public_key_bytes(parameters, public_limbs) if public_limbs else 0)
 
 
 def mapped_key_bytes(parameters: Parameters, keys: Iterable[tuple[int, int]]) -> int:

@@ -17,6 +17,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from strongroom.compiler.holding import KeyHolding
+from strongroom.compiler.network_hidden_noise import Hiding, hidden_bound, hidden_flood
 from strongroom.compiler.network_levels import NetworkLevels, StepLevels
 from strongroom.compiler.network_model import HiddenStep, NetworkModel
 from strongroom.compiler.network_packing import NetworkPacking
@@ -29,7 +31,7 @@ from strongroom.compiler.noise import (
 )
 from strongroom.engine import Parameters
 from strongroom.engine import noise_model as noise
-from strongroom.engine.noise_model import NoiseEstimate, NoiseSource
+from strongroom.engine.noise_model import ONE_KEY, NoiseEstimate, NoiseSource
 from strongroom.engine.slot_functions import slot_function_noise
 from strongroom.engine.slot_sums import SumLayout
 from strongroom.engine.square_tower_noise import square_tower_deviations
@@ -73,21 +75,28 @@ class _Values:
 
 
 def sum_noise(
-    parameters: Parameters, packing: NetworkPacking, levels: NetworkLevels, model: NetworkModel
+    parameters: Parameters,
+    packing: NetworkPacking,
+    levels: NetworkLevels,
+    model: NetworkModel,
+    hiding: Hiding | None = None,
 ) -> float:
     """B: bound on the noise of a coefficient of the sums, in integers.
 
     Args:
         model: with its weights and circuits.
+        hiding: of a model whose weights are encrypted; its sums are not re-randomised.
     """
     # What a client rounds is part of its message.
     scale = _power(levels.log_input_scale)
-    fresh = noise.encrypted(NoiseEstimate(parameters, levels.input_limbs, scale, 1.0, {}))
+    key = hiding.holding.noise if hiding else ONE_KEY
+    row = NoiseEstimate(parameters, levels.input_limbs, scale, 1.0, {}, key=key)
+    fresh = noise.encrypted_publicly(row) if key.collective else noise.encrypted(row)
     first = model.steps[0]
     values = _Values(fresh, np.ones(first.blocks * first.inputs))
     for number, step in enumerate(levels.steps):
-        product = _product(packing, number, values, model.steps[number], step)
-        values = _circuits(product, step, model.steps[number])
+        product = _product(packing, number, values, model, step, hiding)
+        values = _circuits(product, step, model.steps[number], hiding)
     # A sum's noise is a coefficient of the state's times the encoded weights.
     weighted = replace(model, weights=model.weights * values.shares)
     largest = 0.0
@@ -101,6 +110,10 @@ def sum_noise(
             squares += float(np.sum(np.mean(np.square(weights * factor), axis=1)))
         largest = max(largest, squares)
     deviation = values.estimate.deviation * math.sqrt(largest) * 2.0**levels.log_sum_scale
+    if hiding:
+        return TAIL * math.hypot(
+            deviation, hiding.sum_deviation(packing, levels, values.estimate, model)
+        )
     return TAIL * math.sqrt(deviation**2 + public_variance(parameters.ring_degree))
 
 
@@ -156,6 +169,22 @@ def flooding(
         math.sqrt(rounding),
     )
     return NetworkFlooding(log_noise, server, client, sigma * sending.spread / response_scale)
+
+
+def hidden_flooding(
+    sending: Sending,
+    response_scale: float,
+    log_noise: int,
+    policy: Policy,
+    holding: KeyHolding,
+) -> NetworkFlooding:
+    """The one flood of a hidden model, at the response's level, and the precision that it leaves:
+    each part of a committee's key is answered for once."""
+    parameters, dropped = sending.parameters, sending.log_dropped
+    flood = hidden_flood(parameters, sending.sums, dropped, log_noise, policy, holding)
+    noise_left = hidden_bound(parameters, dropped, log_noise, holding) / TAIL
+    sigma = math.hypot(math.sqrt(holding.parts) * math.exp2(flood), noise_left)
+    return NetworkFlooding(log_noise, flood, flood, sigma * sending.spread / response_scale)
 
 
 def sanitising_flood(sending: Sending, log_noise: int, sanitising_bits: int) -> float:
@@ -243,45 +272,60 @@ def _product(
     packing: NetworkPacking,
     number: int,
     values: _Values,
-    model: HiddenStep,
+    network: NetworkModel,
     levels: StepLevels,
+    hiding: Hiding | None,
 ) -> NoiseEstimate:
     """A step's product. All diagonals are taken to be as large as the largest row makes them."""
+    model = network.steps[number]
     layout, x = packing.steps[number].layout, values.estimate
     sources = packing.steps[number - 1].chunks if number else 1
     entries = _largest_row(model.weights) / math.sqrt(layout.diagonals * layout.terms)
     if layout.complex:
         # Half of each, and its conjugate is added at the end.
         entries /= math.sqrt(2.0)
-    exact = NoiseEstimate(x.parameters, x.limbs, _power(levels.log_weight_scale), entries, {})
+    scale = _power(levels.log_weight_scale)
+    exact = NoiseEstimate(x.parameters, x.limbs, scale, entries, {}, key=x.key)
     # What switching keys adds is alike in all slots; what the vector brings is not.
     quiet = replace(x, deviations={})
     if layout.halved:
         quiet = noise.add(quiet, noise.rotate(quiet, layout.half_step))
-    product = uniform_transform(quiet, exact, layout.step_plan, layout.diagonals)
+    product = uniform_transform(
+        quiet, exact, layout.step_plan, layout.diagonals, encrypted=hiding is not None
+    )
     product = noise.sum_slots(product, layout.terms)
     if layout.complex:
         product = noise.add(product, noise.conjugate(product))
     shared = model.weights * values.shares.reshape(model.blocks, 1, model.inputs)
     brought = x.deviation * _largest_row(shared) * 2.0**levels.log_weight_scale
     deviation = math.hypot(product.deviation * math.sqrt(sources), brought)
+    if hiding:
+        hidden = hiding.product_deviation(packing, number, x, network)
+        deviation = math.hypot(deviation, hidden)
     product = replace(product, deviations={NoiseSource(): deviation})
     # The magnitude is bounded by the circuits' intervals, not by norms.
-    return noise.rescale(product, levels.drop).with_magnitude(1.0)
+    product = noise.rescale(product, levels.drop).with_magnitude(1.0)
+    if not hiding:
+        return product
+    bias = {NoiseSource(): hiding.encryption_deviation(x.parameters)}
+    return replace(product, deviations={**product.deviations, **bias})
 
 
-def _circuits(product: NoiseEstimate, levels: StepLevels, model: HiddenStep) -> _Values:
+def _circuits(
+    product: NoiseEstimate, levels: StepLevels, model: HiddenStep, hiding: Hiding | None
+) -> _Values:
     units = model.blocks * model.units
     estimate = product
+    fresh = hiding.encryption_deviation(product.parameters) if hiding else 0.0
     for plan in levels.circuits[:-1]:
-        estimate = slot_function_noise(estimate, plan)
+        estimate = slot_function_noise(estimate, plan, coefficients=fresh)
     if not levels.circuits:
         return _Values(estimate, np.ones(units))
     last = levels.circuits[-1]
-    made = slot_function_noise(estimate, last)
+    made = slot_function_noise(estimate, last, coefficients=fresh)
     if not isinstance(last, SquareTowerPlan):
         return _Values(made, np.ones(units))
-    deviations = square_tower_deviations(estimate, last)
+    deviations = square_tower_deviations(estimate, last, coefficients=fresh)
     return _Values(made, np.broadcast_to(deviations / deviations.max(), units))
 
 

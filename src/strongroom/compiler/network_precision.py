@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from strongroom.compiler.network_hidden_noise import Hiding
 from strongroom.compiler.network_levels import Magnitudes, NetworkLevels, walk
 from strongroom.compiler.network_model import NetworkModel
 from strongroom.compiler.network_noise import (
@@ -19,6 +20,7 @@ from strongroom.compiler.network_noise import (
     Sensitivity,
     encoding_error,
     flooding,
+    hidden_flooding,
     rounded_sums,
     sanitising_flood,
     sum_noise,
@@ -29,6 +31,8 @@ from strongroom.policy import Policy
 
 _HIGHEST_TARGET, _LOWEST_TARGET = 80, 34
 _TARGETS_TRIED = 3
+_HIDDEN_TARGETS_TRIED = 2
+"""Larger scales are always better where nothing is flooded before the response."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +46,7 @@ class Demand:
         largest: score of the sample, that precision is counted from.
         room: largest score that must not wrap around.
         policy: precision and flooding.
+        hidden: what the noise of encrypted weights follows from; None if they are not encrypted.
     """
 
     model: NetworkModel
@@ -50,6 +55,7 @@ class Demand:
     largest: float
     room: float
     policy: Policy
+    hidden: Hiding | None = None
 
     @property
     def magnitudes(self) -> Magnitudes:
@@ -57,7 +63,7 @@ class Demand:
         log_bound = math.ceil(math.log2(self.room)) if self.room > 0.0 else 0
         # The rounding of the final weights must vanish beside the precision.
         least = math.ceil(self.policy.precision_bits + 3 - log_bound)
-        return Magnitudes(self.arguments, log_bound, least)
+        return Magnitudes(self.arguments, log_bound, least, self.hidden is not None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,10 +107,19 @@ def kept_precisions(
             levels = walk(parameters, circuits, magnitudes, limbs, target)
             if levels is None:
                 continue
-            noise = sum_noise(parameters, packing, levels, demand.model)
+            noise = sum_noise(parameters, packing, levels, demand.model, demand.hidden)
             if not math.isfinite(noise):
                 continue
             log_noise = math.ceil(math.log2(noise))
+            if demand.hidden is not None:
+                kept = _kept(parameters, packing, demand, levels, log_noise)
+                if kept is not None:
+                    yield kept
+                    break
+                tried += 1
+                if tried == _HIDDEN_TARGETS_TRIED:
+                    break
+                continue
             sending = Sending(parameters, packing.sums, levels.sum_limbs, levels.sum_limbs)
             if sanitising_flood(sending, log_noise, demand.policy.sanitising_bits) > (
                 LARGEST_LOG_FLOOD
@@ -135,7 +150,10 @@ def _kept(
         its_levels = replace(levels, response_limbs=response_limbs)
         sending = Sending(parameters, packing.sums, levels.sum_limbs, response_limbs)
         scale = float(its_levels.response_scale(parameters))
-        floods = flooding(sending, scale, log_noise, policy)
+        if demand.hidden is None:
+            floods = flooding(sending, scale, log_noise, policy)
+        else:
+            floods = hidden_flooding(sending, scale, log_noise, policy, demand.hidden.holding)
         room = parameters.log_prefix(response_limbs) - 2.0
         if floods.decryption_log_sigma > min(room - 3.0, LARGEST_LOG_FLOOD):
             continue

@@ -17,13 +17,15 @@ from strongroom.compiler.network_costs import (
     model_bytes,
     peak_bytes,
     server_work,
+    sum_work,
+    weight_bytes,
 )
 from strongroom.compiler.network_levels import NetworkLevels, StepLevels
 from strongroom.compiler.network_model import NetworkModel
 from strongroom.compiler.network_packing import NetworkPacking
 from strongroom.compiler.plan import CircuitLayout, NetworkLayout, Plan
 from strongroom.compiler.stages import MatrixPacking, Stage, log2
-from strongroom.engine import Parameters, catalogued, operation_memory, operation_work
+from strongroom.engine import Parameters, catalogued
 from strongroom.engine.measured_costs import cost_model
 from strongroom.engine.polynomial_planning import plan_polynomial
 from strongroom.engine.slot_functions import SlotFunctionPlan
@@ -145,6 +147,7 @@ def levels_of_plan(
         layout.sum_limbs,
         layout.log_sum_scale,
         layout.response_limbs,
+        layout.hidden,
     )
 
 
@@ -165,9 +168,10 @@ def _shares(
     values, which is taken out."""
     model = cost_model(parameters.kernel)
     groups = packing.sums.groups
-    product = operation_work.multiply_plain(parameters, levels.sum_limbs) * groups
-    sum_time = model.milliseconds(parameters, product, PLANNED_THREADS)
-    sum_bytes = groups * operation_memory.plaintext_bytes(parameters, levels.sum_limbs)
+    sum_time = model.milliseconds(
+        parameters, sum_work(parameters, levels, 1) * groups, PLANNED_THREADS
+    )
+    sum_bytes = groups * weight_bytes(parameters, levels.sum_limbs, levels.hidden)
     times: list[float] = []
     working: list[int] = []
     weights: list[int] = []

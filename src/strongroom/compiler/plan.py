@@ -7,10 +7,12 @@ every client. Nothing here computes; `compiler.linear`, `compiler.network` and
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
+from strongroom.canonical import Digest
+from strongroom.compiler.holding import KeyHolding
 from strongroom.errors import ModelError
 from strongroom.models.features import Features
 from strongroom.models.output import OutputSpec
@@ -66,18 +68,87 @@ class LinearLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
     decryption_log_sigma: float
     log_output_step: int
 
+    @property
+    def hidden(self) -> bool:
+        """The server holds the weights in the clear."""
+        return False
 
-class CircuitLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+
+class HiddenLinearLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="hidden"):
+    """A linear model by coefficients whose weights are ciphertexts (docs/reference/protocol.md).
+
+    Rows are encoded as for `LinearLayout`, and get one more column that is always `headroom`; the
+    bias, divided by it, is that column's weight. So everything that is secret of the model lies in
+    the polynomials of reversed weights, and one product of ciphertexts makes all scores.
+
+    Attributes:
+        columns, outputs, centre, half_width, headroom, blocks_per_request: see `LinearLayout`.
+        column_chunks, outputs_per_ciphertext, rows_per_ciphertext: the same, with the column more.
+        holding: how the key is held that weights are encrypted under.
+        input_limbs: number of primes of rows and weights.
+        response_limbs: number of primes of a result.
+        log_bound: no score of an input within the headroom reaches 2^this. What is encrypted are
+            weights divided by it.
+        log_input_scale, log_weight_scale: base-2 logarithms of the scales of rows and of these.
+        decryption_log_sigma: base-2 logarithm of the flooding that whoever decrypts adds, at
+            `response_limbs`: an owner, or each member of a committee to its share.
+        log_output_step: decrypted scores are rounded to multiples of 2^this.
+    """
+
+    columns: Count
+    outputs: Count
+    column_chunks: Count
+    outputs_per_ciphertext: Count
+    rows_per_ciphertext: Count
+    blocks_per_request: Count
+    centre: tuple[float, ...]
+    half_width: tuple[float, ...]
+    headroom: float
+    holding: KeyHolding
+    input_limbs: Count
+    response_limbs: Count
+    log_bound: Annotated[int, msgspec.Meta(ge=-1000, le=1000)]
+    log_input_scale: int
+    log_weight_scale: int
+    decryption_log_sigma: float
+    log_output_step: int
+
+    @property
+    def hidden(self) -> bool:
+        """The server holds the weights as ciphertexts."""
+        return True
+
+    @property
+    def flooding_log_sigma(self) -> float:
+        """The one flood that there is."""
+        return self.decryption_log_sigma
+
+
+class HiddenLevel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is public of a level of a tower whose coefficients are ciphertexts.
+
+    Attributes:
+        terms: numbers of the values that join its square, ascending.
+        constant: whether it adds one.
+    """
+
+    terms: tuple[Annotated[int, msgspec.Meta(ge=0, le=64)], ...]
+    constant: bool
+
+
+class CircuitLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A circuit behind a product: what a client must know to follow scales and levels.
 
     Attributes:
         kind: "tower": each level squares the scale and divides it by the primes that it drops;
             "polynomial": the result has the argument's scale.
         drops: primes that each level drops; of a polynomial first those that its argument drops.
+        hidden: of a tower with encrypted coefficients, its levels.
     """
 
     kind: Literal["tower", "polynomial"]
     drops: tuple[Annotated[int, msgspec.Meta(ge=0, le=64)], ...]
+    hidden: tuple[HiddenLevel, ...] = ()
 
 
 class StepLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -135,6 +206,9 @@ class NetworkLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
         log_output_step: decrypted scores are rounded to multiples of 2^this.
         kernels: how many numbers a model with convolutions has, whose maps say each of them many
             times over; 0 for a model without.
+        holding: how the key is held under which weights, biases and circuits are encrypted; None
+            if they are not. Sums of a hidden model are not sanitised, and the two floods are one,
+            at `response_limbs`: that of whoever decrypts.
     """
 
     features: Count
@@ -159,6 +233,12 @@ class NetworkLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
     decryption_log_sigma: float
     log_output_step: int
     kernels: Annotated[int, msgspec.Meta(ge=0, le=2**40)] = 0
+    holding: KeyHolding | None = None
+
+    @property
+    def hidden(self) -> bool:
+        """Whether the server holds the weights as ciphertexts."""
+        return self.holding is not None
 
 
 class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -237,8 +317,12 @@ class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 Visibility = Literal["hidden", "visible", "hidden-while-computing", "serving-process"]
-"""What the machine that serves can see. serving-process: nobody there but the one process that
-computes, which sees it in the clear."""
+"""What the machine that serves can see. hidden-while-computing: nothing, while fewer of those who
+hold the key than it takes to decrypt side with it. serving-process: nobody there but the one
+process that computes, which sees it in the clear."""
+
+UNSEEN: Final[tuple[Visibility, ...]] = ("hidden", "hidden-while-computing")
+"""What the machine that serves can't see by itself."""
 
 
 class Guarantee(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -300,7 +384,32 @@ class Prediction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     output: OutputSpec
 
 
-class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class OwnerKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="owner"):
+    """A hidden model's key is in one hand: that of the owner, who is the only one to ask.
+
+    Attributes:
+        key_set: the identifier of the key set, 32 hex digits (`keys.key_sets`).
+    """
+
+    key_set: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
+
+
+class CommitteeKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="committee"):
+    """A hidden model's key is in parts, and a committee's members hold them.
+
+    Attributes:
+        committee: digest of the committee's statement.
+        public_key: SHA-256 of the serialised public key, 64 hex digits.
+        share_budget: how many result ciphertexts the members answer with this key, all of its
+            models together; smudging is sized for them.
+    """
+
+    committee: Digest
+    public_key: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    share_budget: Count
+
+
+class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """How one model runs under one protection.
 
     Attributes:
@@ -310,14 +419,17 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         prediction: how rows become predictions; None for a model of named tensors.
         guarantee: the guarantee statement.
         costs: what it will cost.
+        holder: whose key a hidden model is encrypted under; None of others, and of a plan for which
+            no key was named yet.
     """
 
     protection: str
     parameters: str
-    layout: LinearLayout | NetworkLayout | SealedLayout
+    layout: LinearLayout | HiddenLinearLayout | NetworkLayout | SealedLayout
     prediction: Prediction | None
     guarantee: Guarantee
     costs: Costs
+    holder: OwnerKey | CommitteeKey | None = None
 
     @property
     def input(self) -> InputSpec:

@@ -37,7 +37,7 @@ ERROR_SIGMAS: Final = 5.5
 LARGEST_LOG_SCALE: Final = 900
 """Bound on the logarithms of scales, either side of zero: what doubles can still multiply."""
 
-_SPARE_BITS: Final = 2
+SPARE_BITS: Final = 2
 """One for the sign and one that noise and flooding may use."""
 
 
@@ -95,7 +95,7 @@ class Scales:
 
 def log_score_scale(parameters: Parameters, limbs: Limbs, log_bound: int) -> int:
     """log2 of the product of the scales of rows and weights, for scores below 2^log_bound."""
-    return math.floor(parameters.log_prefix(limbs.input) - _SPARE_BITS) - log_bound
+    return math.floor(parameters.log_prefix(limbs.input) - SPARE_BITS) - log_bound
 
 
 def log_score_bound(parameters: Parameters, limbs: Limbs, log_score: int) -> int:
@@ -193,7 +193,7 @@ def _scales(
         return None
     # Both floods together must fit into the spare half of the modulus, tails included.
     of_modulus = math.hypot(math.exp2(flooding - log_s), math.exp2(decryption - log_r))
-    if math.log2(of_modulus * TAIL) > -_SPARE_BITS:
+    if math.log2(of_modulus * TAIL) > -SPARE_BITS:
         return None
     log_score = log_input + log_weight
     bound = product_bound(parameters, limbs, log_weight, shape)

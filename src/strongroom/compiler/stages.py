@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from strongroom.compiler.plan import LinearLayout, Plan
+from strongroom.compiler.plan import HiddenLinearLayout, LinearLayout, Plan
 from strongroom.engine import catalogued
 
 
@@ -83,7 +83,7 @@ def log2(scale: Fraction) -> float:
     return math.log2(scale.numerator) - math.log2(scale.denominator)
 
 
-def linear_stages(plan: Plan, layout: LinearLayout) -> tuple[Stage, ...]:
+def linear_stages(plan: Plan, layout: LinearLayout | HiddenLinearLayout) -> tuple[Stage, ...]:
     """The one stage of a linear model, by its plan."""
     parameters = catalogued(plan.parameters)
     before, after = layout.input_limbs, layout.response_limbs

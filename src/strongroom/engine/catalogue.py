@@ -82,6 +82,18 @@ _ENTRIES: Final = (
         (11082382934017, 11082383687681, 11082384965633),
         "classical-128",
     ),
+    # For models whose weights are encrypted too: a matrix is a level like any other, and two primes
+    # of 33 bits are one. Four levels fit, and the product of the last sums.
+    CatalogueEntry(
+        "n14-q330-p100-v1",
+        2**14,
+        (
+            *(8589475841, 8589279233, 8588886017, 8588820481, 8588230657),
+            *(8588197889, 8588132353, 8587018241, 8586854401, 8586723329),
+        ),
+        (1102729221734401, 1102729221603329),
+        "classical-128",
+    ),
     CatalogueEntry(
         "n15-q570-p274-v1",
         2**15,

@@ -27,6 +27,18 @@ def circuit_work(parameters: Parameters, plan: CircuitPlan) -> Work:
     return _polynomial_work(parameters, plan)
 
 
+def hidden_tower_work(parameters: Parameters, plan: SquareTowerPlan) -> Work:
+    """Of one evaluation of a tower with encrypted coefficients (`hidden_towers`)."""
+    total = Work()
+    for level in range(1, plan.tower.depth + 1):
+        limbs, drop = plan.every_limbs[level - 1], plan.levels[level - 1]
+        pairs = 1 + len(plan.terms(level))
+        total += work.sum_of_products(parameters, limbs, pairs, drop)
+        if plan.has_constant(level):
+            total += work.linear_combination(parameters, limbs - drop, 2)
+    return total
+
+
 def circuit_peak(parameters: Parameters, plan: CircuitPlan, *, threads: int = 1) -> int:
     """Bytes that one evaluation takes, results included, the argument not."""
     if isinstance(plan, SquareTowerPlan):

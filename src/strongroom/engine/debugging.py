@@ -7,14 +7,45 @@ For tests and for measuring; its report must not be published (see
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from strongroom.engine.ciphertext import Ciphertext
+from strongroom import _native
+from strongroom.engine.ciphertext import Ciphertext, Plaintext
 from strongroom.engine.encoding import decode
-from strongroom.engine.keys import SecretKey
+from strongroom.engine.key_parts import KeyPart
+
+
+class RawDecryptor(Protocol):
+    """A secret key, or parts of one."""
+
+    def decrypt_raw_do_not_publish(self, ciphertext: Ciphertext) -> Plaintext:
+        """The exact decryption, noise included."""
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedSecret:
+    """Parts of a key in one place: what their holders never let happen. See
+    `joined_secret_do_not_use`."""
+
+    parts: tuple[KeyPart, ...]
+
+    def decrypt_raw_do_not_publish(self, ciphertext: Ciphertext) -> Plaintext:
+        """c0 + c1 (sum of the parts): the message and its noise if these are all parts."""
+        native = _native.decrypt_raw_jointly(
+            ciphertext.native, [part.native for part in self.parts]
+        )
+        return Plaintext(native, ciphertext.parameters, ciphertext.scale, ciphertext.packing)
+
+
+def joined_secret_do_not_use(parts: Sequence[KeyPart]) -> JoinedSecret:
+    """What some holders of parts could decrypt with if they put them together. For tests: of what
+    a quorum could do, and of what fewer can't."""
+    return JoinedSecret(tuple(parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +71,7 @@ class NoiseReport:
 
 def noise_report(
     ciphertext: Ciphertext,
-    secret: SecretKey,
+    secret: RawDecryptor,
     expected: NDArray[np.float64] | NDArray[np.complex128],
 ) -> NoiseReport:
     """Compare a ciphertext's first `len(expected)` values with what they should be."""

@@ -13,6 +13,8 @@ from strongroom import _native
 from strongroom.engine.ciphertext import Ciphertext, Plaintext
 from strongroom.engine.keys import PublicKey
 
+_TWO_52: Final = 2**52
+
 LARGEST_LOG_FLOOD: Final = _native.LARGEST_LOG_FLOOD
 """log2 of the widest flooding that can be sampled, by `sanitise` and at decryption."""
 
@@ -43,6 +45,21 @@ def add_plain(ciphertext: Ciphertext, plaintext: Plaintext) -> Ciphertext:
         raise ValueError("a sum needs equal scales")
     native = ciphertext.native.copy()
     native.add_plain(plaintext.native)
+    return _result(ciphertext, native, ciphertext.scale)
+
+
+def transformed(ciphertext: Ciphertext) -> Ciphertext:
+    """The same ciphertext in the form that products need: worth it for one that is often a
+    factor."""
+    primes = ciphertext.parameters.primes[: ciphertext.limbs]
+    factors = np.array([[_TWO_52 % q] for q in primes], dtype=np.uint64)
+    native = _native.linear_combination(
+        ciphertext.parameters.native,
+        [ciphertext.native],
+        factors,
+        np.zeros(len(primes), dtype=np.uint64),
+        1,
+    )
     return _result(ciphertext, native, ciphertext.scale)
 
 

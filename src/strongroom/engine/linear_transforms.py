@@ -14,7 +14,7 @@ where the map is to stay hidden.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Final
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from strongroom import _native
 from strongroom.engine.ciphertext import Ciphertext
 from strongroom.engine.encoding import encode_slots
+from strongroom.engine.evaluation import transformed
 from strongroom.engine.evaluator import Evaluator, require_room
 from strongroom.engine.galois import RELINEARISATION, rotation_element, rotation_elements
 from strongroom.engine.keys import PublicKey, SecretKey
@@ -230,6 +231,39 @@ class EncryptedLinearTransform:
         ]
         return cls(parameters, limbs, scale, plan, tuple(encrypted))
 
+    @classmethod
+    def from_ciphertexts(
+        cls,
+        parameters: Parameters,
+        diagonals: Sequence[Ciphertext],
+        rotations: Iterable[int],
+        *,
+        scale: Fraction,
+        limbs: int,
+        plan: StepPlan,
+    ) -> EncryptedLinearTransform:
+        """A map whose diagonals somebody else encrypted, turned and in the order of
+        `diagonals_in_order`.
+
+        Args:
+            rotations: that have a diagonal.
+
+        Raises:
+            ValueError: diagonals of other parameters, another packing or too few primes, or not as
+                many as rotations.
+        """
+        places = places_of(plan, rotations)
+        left = iter(diagonals)
+        if len(diagonals) != sum(place is not None for place in places):
+            raise ValueError(f"{len(diagonals)} diagonals are not those of the map's rotations")
+        if any(
+            d.parameters is not parameters or d.packing != "slots" or d.limbs < limbs
+            for d in diagonals
+        ):
+            raise ValueError("diagonals of other parameters, another packing or a lower level")
+        natives = tuple(None if p is None else transformed(next(left)).native for p in places)
+        return cls(parameters, limbs, scale, plan, natives)
+
     @property
     def elements(self) -> frozenset[int]:
         """Galois elements that keys are needed for, and `RELINEARISATION`."""
@@ -324,14 +358,29 @@ def _log_repeats(values: Vector) -> int:
     return count
 
 
-def _in_order(plan: StepPlan, diagonals: Mapping[int, Vector]) -> list[Vector | None]:
-    """Diagonals turned back by their giant steps, in the plan's order."""
-    left = dict(diagonals)
-    # Each diagonal once, even in a plan that reaches its rotation in several ways.
-    ordered = [
-        np.roll(left.pop(rotation), giant) if (rotation := giant + middle + baby) in left else None
-        for giant, middle, baby in plan.rotations
-    ]
+def places_of(plan: StepPlan, rotations: Iterable[int]) -> list[tuple[int, int] | None]:
+    """For each place of a plan the rotation whose diagonal lies there, and its giant step; None
+    where there is none."""
+    left = set(rotations)
+    places: list[tuple[int, int] | None] = []
+    for giant, middle, baby in plan.rotations:
+        rotation = giant + middle + baby
+        # Each diagonal once, even in a plan that reaches its rotation in several ways.
+        places.append((rotation, giant) if rotation in left else None)
+        left.discard(rotation)
     if left:
         raise ValueError("a plan without all rotations of the linear map")
-    return ordered
+    return places
+
+
+def diagonals_in_order(plan: StepPlan, diagonals: Mapping[int, Vector]) -> Iterator[Vector]:
+    """Those of a map, {k: d_k}, turned back by their giant steps, in the plan's order."""
+    return (d for d in _in_order(plan, diagonals) if d is not None)
+
+
+def _in_order(plan: StepPlan, diagonals: Mapping[int, Vector]) -> list[Vector | None]:
+    """Diagonals turned back by their giant steps, in the plan's order."""
+    return [
+        None if place is None else np.roll(diagonals[place[0]], place[1])
+        for place in places_of(plan, diagonals)
+    ]

@@ -50,6 +50,38 @@ _BUTTERFLY_ROUNDING: Final = 2.0**-53 * 2 / 3
 
 
 @dataclass(frozen=True, slots=True)
+class KeyNoise:
+    """What the noise of operations depends on of a key.
+
+    Attributes:
+        parts: how many uniform ternary polynomials the secret is the sum of.
+        collective: whether its evaluation and public keys are sums of parts' shares: then their
+            errors are as many, and the relinearisation key, which takes two rounds, has the error
+            s e0 + u e1 + e2 + e3 (Mouchet, Troncoso-Pastoriza, Bossuat, Hubaux, eprint 2020/304,
+            section IV).
+    """
+
+    parts: int = 1
+    collective: bool = False
+
+    @property
+    def error(self) -> float:
+        """Standard deviation of the error of a public or Galois key."""
+        return ERROR_DEVIATION * math.sqrt(self.parts if self.collective else 1)
+
+    def relinearisation_error(self, ring_degree: int) -> float:
+        """The same of a relinearisation key."""
+        if not self.collective:
+            return ERROR_DEVIATION
+        products = 4.0 * ring_degree / 3.0 * self.parts**2
+        return ERROR_DEVIATION * math.sqrt(products + 2.0 * self.parts)
+
+
+ONE_KEY: Final = KeyNoise()
+"""A secret of one part, whose holder made the evaluation keys."""
+
+
+@dataclass(frozen=True, slots=True)
 class NoiseSource:
     """Something random that happened once, and the automorphism that it has been through.
 
@@ -74,6 +106,7 @@ class NoiseEstimate:
         deviations: by source, the standard deviation of a coefficient of the noise, in integers.
         bias: largest error of a slot that is not random, in integers: the rounding of factors, or
             what a caller knows (an approximation's error times the scale).
+        key: under which it is, or will be, encrypted.
     """
 
     parameters: Parameters
@@ -82,6 +115,7 @@ class NoiseEstimate:
     magnitude: float
     deviations: Mapping[NoiseSource, float] = field(repr=False)
     bias: float = 0.0
+    key: KeyNoise = ONE_KEY
 
     @property
     def deviation(self) -> float:
@@ -144,33 +178,40 @@ def encoding_deviation(ring_degree: int, magnitude: float, scale: Fraction) -> f
     return math.hypot(math.sqrt(1.0 / 12.0), doubles)
 
 
-def public_key_deviation(parameters: Parameters) -> float:
-    """Of an encryption under a public key: e u + e0 + e1 s, with u and s ternary; divided by the
-    special primes, and rounded, if there are any."""
+def public_key_deviation(parameters: Parameters, key: KeyNoise = ONE_KEY) -> float:
+    """Of an encryption under a public key: e u + e0 + e1 s, with u and the parts of s ternary;
+    divided by the special primes, and rounded, if there are any."""
     n = parameters.ring_degree
-    deviation = ERROR_DEVIATION * math.sqrt(4.0 * n / 3.0 + 1.0)
+    variance = 2.0 * n / 3.0 * (key.error**2 + ERROR_DEVIATION**2 * key.parts) + ERROR_DEVIATION**2
+    deviation = math.sqrt(variance)
     if not parameters.special_primes:
         return deviation
-    return math.hypot(deviation / math.prod(parameters.special_primes), rounding_deviation(n))
+    return math.hypot(deviation / math.prod(parameters.special_primes), rounding_deviation(n, key))
 
 
-def rounding_deviation(ring_degree: int) -> float:
+def rounding_deviation(ring_degree: int, key: KeyNoise = ONE_KEY) -> float:
     """Of a division: r0 + r1 s, with r0 and r1 uniform over a unit interval."""
-    return math.sqrt((1.0 + 2.0 * ring_degree / 3.0) / 12.0)
+    return math.sqrt((1.0 + 2.0 * ring_degree / 3.0 * key.parts) / 12.0)
 
 
-def second_part_deviation(ring_degree: int) -> float:
+def second_part_deviation(ring_degree: int, key: KeyNoise = ONE_KEY) -> float:
     """Of a division of the second part alone: r1 s."""
-    return math.sqrt(2.0 * ring_degree / 36.0)
+    return math.sqrt(2.0 * ring_degree / 36.0 * key.parts)
 
 
-def switching_deviation(parameters: Parameters, limbs: int) -> float:
+def switching_deviation(
+    parameters: Parameters, limbs: int, error: float = ERROR_DEVIATION
+) -> float:
     """Of a key switch, before the rounding of its division: the sum over digits of x_d e_d / P,
-    with x_d uniform over an interval of D_d, the product of the digit's primes."""
+    with x_d uniform over an interval of D_d, the product of the digit's primes.
+
+    Args:
+        error: standard deviation of the switching key's e_d.
+    """
     special = math.prod(parameters.special_primes)
     digits = digit_primes(parameters.primes, parameters.special_primes, limbs)
     relative = math.hypot(*(math.prod(digit) / special for digit in digits))
-    return ERROR_DEVIATION * math.sqrt(parameters.ring_degree / 12.0) * relative
+    return error * math.sqrt(parameters.ring_degree / 12.0) * relative
 
 
 # Making plaintexts and ciphertexts
@@ -192,7 +233,7 @@ def encrypted(plaintext: NoiseEstimate) -> NoiseEstimate:
 
 def encrypted_publicly(plaintext: NoiseEstimate) -> NoiseEstimate:
     """Under a public key."""
-    return _noisier(plaintext, public_key_deviation(plaintext.parameters))
+    return _noisier(plaintext, public_key_deviation(plaintext.parameters, plaintext.key))
 
 
 # Sums
@@ -234,6 +275,7 @@ def linear_combination(
         magnitude,
         deviations,
         bias,
+        estimates[0].key,
     )
     return rescale(result, drop) if drop else result
 
@@ -261,7 +303,7 @@ def sum_of_products(
     if any(term.scale != products[0].scale for term in products):
         raise ValueError("a sum needs equal scales")
     total = linear_combination(products, [1] * len(products), products[0].scale)
-    return rescale(switched(total), drop, always=True)
+    return rescale(relinearised(total), drop, always=True)
 
 
 def rescale(a: NoiseEstimate, drop: int, *, always: bool = False) -> NoiseEstimate:
@@ -279,7 +321,7 @@ def rescale(a: NoiseEstimate, drop: int, *, always: bool = False) -> NoiseEstima
     )
     if not (drop or always):
         return divided
-    return _noisier(divided, rounding_deviation(a.parameters.ring_degree))
+    return _noisier(divided, rounding_deviation(a.parameters.ring_degree, a.key))
 
 
 def truncate(a: NoiseEstimate, limbs: int) -> NoiseEstimate:
@@ -335,8 +377,15 @@ def sum_slots(a: NoiseEstimate, count: int) -> NoiseEstimate:
 
 
 def switched(a: NoiseEstimate) -> NoiseEstimate:
-    """After a key switch, in units of the quotient, but before it is divided and rounded."""
-    return _noisier(a, switching_deviation(a.parameters, a.limbs))
+    """After a Galois key's switch, in units of the quotient, but before it is divided and
+    rounded."""
+    return _noisier(a, switching_deviation(a.parameters, a.limbs, a.key.error))
+
+
+def relinearised(a: NoiseEstimate) -> NoiseEstimate:
+    """The same after a relinearisation key's."""
+    error = a.key.relinearisation_error(a.parameters.ring_degree)
+    return _noisier(a, switching_deviation(a.parameters, a.limbs, error))
 
 
 def product(a: NoiseEstimate, b: NoiseEstimate) -> NoiseEstimate:

@@ -30,7 +30,7 @@ is slot u of block b in S / B slots, and all rotations are multiples of B.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -44,9 +44,11 @@ from strongroom.engine.encoding import encode_slots
 from strongroom.engine.evaluator import Evaluator, sum_steps
 from strongroom.engine.galois import conjugation_element, rotation_elements
 from strongroom.engine.linear_transforms import (
+    EncryptedLinearTransform,
     LinearTransform,
     StepPlan,
     apply_transform,
+    diagonals_in_order,
 )
 from strongroom.engine.parameters import Parameters
 
@@ -215,6 +217,17 @@ class PeriodicLayout:
         """Roughly its time, in baby steps; for comparing layouts of one matrix."""
         return _cost(self.diagonals, len(self.fold_steps) + self.paired + 2 * self.halved)
 
+    @property
+    def repeats(self) -> int:
+        """How often a row meets an entry of the vector at most: slots that are none of its entries'
+        places are multiplied too, by zero."""
+        columns = self.period // 2 if self.halved else self.period
+        starts = np.arange(self.terms) * self.units
+        begins = (starts[:, None] + np.array(self.steps)[None, :]).reshape(-1)
+        rows = {0, self.rows // 2, self.rows - 1}
+        places = [(begins + row) % self.span % self.period % columns for row in rows]
+        return max(int(np.bincount(its).max()) for its in places)
+
     def elements(self, parameters: Parameters) -> frozenset[int]:
         """Galois elements that keys are needed for."""
         steps = self.step_plan.steps | self.fold_steps
@@ -293,16 +306,16 @@ class PeriodicLayout:
 
 @dataclass(frozen=True, slots=True)
 class PeriodicProduct:
-    """A matrix, encoded, ready to be multiplied by encrypted vectors.
+    """A matrix, encoded or encrypted, ready to be multiplied by encrypted vectors.
 
     Attributes:
         layout: where entries lie.
-        transform: the diagonals.
+        transform: the diagonals; ciphertexts where the matrix is hidden.
         imaginary: i in every slot, for a vector that is halved.
     """
 
     layout: PeriodicLayout
-    transform: LinearTransform
+    transform: LinearTransform | EncryptedLinearTransform
     imaginary: Plaintext | None
 
     @classmethod
@@ -326,6 +339,29 @@ class PeriodicProduct:
         imaginary = _imaginary(parameters, limbs) if layout.halved else None
         return cls(layout, transform, imaginary)
 
+    @classmethod
+    def from_ciphertexts(
+        cls,
+        parameters: Parameters,
+        layout: PeriodicLayout,
+        diagonals: Sequence[Ciphertext],
+        *,
+        scale: Fraction,
+        limbs: int,
+    ) -> PeriodicProduct:
+        """A hidden matrix: its diagonals, encrypted at a scale and with at least so many primes, in
+        the order of `diagonals_to_encrypt`."""
+        transform = EncryptedLinearTransform.from_ciphertexts(
+            parameters,
+            diagonals,
+            (k * layout.blocks for k in layout.steps),
+            scale=scale,
+            limbs=limbs,
+            plan=layout.step_plan,
+        )
+        imaginary = _imaginary(parameters, limbs) if layout.halved else None
+        return cls(layout, transform, imaginary)
+
     def apply(self, evaluator: Evaluator, vector: Ciphertext) -> Ciphertext:
         """The product with an encrypted vector. Not rescaled: what the last sum adds of noise is
         best divided away with the rest."""
@@ -339,6 +375,15 @@ class PeriodicProduct:
             return product
         element = conjugation_element(evaluator.parameters)
         return evaluator.add_automorphism(product, element, product)
+
+
+def diagonals_to_encrypt(
+    layout: PeriodicLayout, matrices: NDArray[np.float64]
+) -> Iterator[NDArray[np.float64] | NDArray[np.complex128]]:
+    """The diagonals of matrices of shape (blocks, rows, columns), each of shape (S,), as
+    `PeriodicProduct.from_ciphertexts` takes them. As many as the layout has, whatever is zero in
+    the matrices."""
+    return diagonals_in_order(layout.step_plan, dict(layout.diagonal_values(matrices)))
 
 
 def _imaginary(parameters: Parameters, limbs: int) -> Plaintext:

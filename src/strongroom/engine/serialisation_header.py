@@ -2,9 +2,11 @@
 
     magic     4  "SRCK"
     version   1  1
-    kind      1  1 ciphertext, 2 seeded ciphertext, 3 public key, 4 switching key
+    kind      1  1 ciphertext, 2 seeded ciphertext, 3 public key, 4 switching key; shares of
+                 collective keys: 5 public key, 6 Galois key, 7 and 8 the rounds of the key for
+                 products; 9 that key, both halves; 10 second part of a result
     limbs     1
-    packing   1  0 coefficients, 1 slots (0 for keys)
+    packing   1  0 coefficients, 1 slots (0 for all but ciphertexts)
     digest   32  of the parameters
     count     4  how many coefficients of c0 travel: N, or as many as the receiver declared
 
@@ -25,6 +27,8 @@ from strongroom.errors import CiphertextError
 Buffer = bytes | memoryview
 
 CIPHERTEXT, SEEDED, PUBLIC_KEY, SWITCHING_KEY = 1, 2, 3, 4
+PUBLIC_KEY_SHARE, GALOIS_KEY_SHARE, FIRST_ROUND, SECOND_ROUND = 5, 6, 7, 8
+UNSEEDED_SWITCHING_KEY, SECOND_PART = 9, 10
 """Kinds."""
 
 SEED_BYTES: Final = 32
@@ -33,7 +37,7 @@ _HEADER: Final = struct.Struct("<4sBBBB32sI")
 HEADER_BYTES: Final = _HEADER.size
 _MAGIC: Final = b"SRCK"
 _VERSION: Final = 1
-_KEYS: Final = (PUBLIC_KEY, SWITCHING_KEY)
+_PACKED_EITHER_WAY: Final = (CIPHERTEXT, SEEDED)
 _PACKINGS: Final[tuple[Packing, ...]] = ("coefficients", "slots")
 
 
@@ -78,7 +82,7 @@ def read_header(
         raise malformed("the bytes do not begin as a ciphertext or key does")
     if version != _VERSION:
         raise malformed(f"format version {version} is not known here")
-    if kind not in kinds or packing >= (1 if kind in _KEYS else len(_PACKINGS)):
+    if kind not in kinds or packing >= (len(_PACKINGS) if kind in _PACKED_EITHER_WAY else 1):
         raise malformed(f"kind {kind} with packing {packing} is not what belongs here")
     if digest != parameters.digest:
         raise CiphertextError(

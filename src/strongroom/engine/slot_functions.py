@@ -95,9 +95,15 @@ def prepare_slot_function(
     )
 
 
-def slot_function_noise(x: NoiseEstimate, plan: SlotFunctionPlan) -> NoiseEstimate:
+def slot_function_noise(
+    x: NoiseEstimate, plan: SlotFunctionPlan, *, coefficients: float = 0.0
+) -> NoiseEstimate:
     """Predicted noise of the value where it is largest; the rounding of coefficients is none, since
-    it is the same every time."""
+    it is the same every time.
+
+    Args:
+        coefficients: standard deviation of the noise of a tower's encrypted coefficients.
+    """
     if isinstance(plan, SquareTowerPlan):
-        return square_tower_noise(x, plan, encoding=False)
+        return square_tower_noise(x, plan, encoding=False, coefficients=coefficients)
     return polynomial_noise(x, plan, encoding=False)

@@ -13,6 +13,7 @@ others are their mirror image; so each declared coefficient is needed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -134,11 +135,33 @@ class SlotSums:
 
     def apply(self, evaluator: Evaluator, vector: Ciphertext, group: int) -> Ciphertext:
         """A group's sums, packed by coefficients, not rescaled and not sanitised."""
-        if vector.packing != "slots":
-            raise ValueError("sums are over slots")
-        # The same polynomial, of which other numbers are read.
-        polynomial = Ciphertext(vector.native, vector.parameters, vector.scale, "coefficients")
-        return evaluator.multiply_plain(polynomial, self.plaintexts[group])
+        return evaluator.multiply_plain(_as_coefficients(vector), self.plaintexts[group])
+
+
+def hidden_sums(
+    evaluator: Evaluator,
+    vectors: Sequence[Ciphertext],
+    weights: Sequence[Ciphertext],
+    *,
+    drop: int = 0,
+) -> Ciphertext:
+    """A group's sums over several vectors with encrypted weights, packed by coefficients: one
+    relinearisation for all.
+
+    Args:
+        vectors: packed by slots.
+        weights: of each, an encryption of `SumLayout.coefficients`.
+        drop: how many primes to rescale by.
+    """
+    pairs = [(_as_coefficients(v), w) for v, w in zip(vectors, weights, strict=True)]
+    return evaluator.sum_of_products(pairs, drop=drop)
+
+
+def _as_coefficients(vector: Ciphertext) -> Ciphertext:
+    """The same polynomial, of which other numbers are read."""
+    if vector.packing != "slots":
+        raise ValueError("sums are over slots")
+    return Ciphertext(vector.native, vector.parameters, vector.scale, "coefficients")
 
 
 def _from_slots(slots: NDArray[np.float64]) -> NDArray[np.float64]:

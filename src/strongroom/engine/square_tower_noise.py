@@ -36,6 +36,7 @@ def square_tower(
     arguments: Array | None = None,
     *,
     encoding: bool = True,
+    coefficients: float = 0.0,
 ) -> NoiseEstimate:
     """As `PreparedSquareTower.evaluate`, where the noise is largest.
 
@@ -46,6 +47,8 @@ def square_tower(
             own; by default 65 points of its interval.
         encoding: whether the rounding of slots' own coefficients counts. It is the same in every
             evaluation: an error, but no noise.
+        coefficients: standard deviation of the noise of encrypted coefficients, in integers; a
+            hidden tower's constants join it after the rescaling.
 
     Returns:
         The noise at the worst of the arguments and slots; the magnitude is the largest of all.
@@ -63,12 +66,15 @@ def square_tower(
     found = []
     for begin in range(0, slots, _SLOTS_AT_ONCE):
         units = np.arange(begin, min(begin + _SLOTS_AT_ONCE, slots))
-        found.append(_Differentiation(x, plan, arguments[:, units], units, encoding).worst())
+        part = _Differentiation(x, plan, arguments[:, units], units, encoding, coefficients)
+        found.append(part.worst())
     worst = max(found, key=lambda estimate: estimate.slot_bound)
     return worst.with_magnitude(max(estimate.magnitude for estimate in found))
 
 
-def square_tower_deviations(x: NoiseEstimate, plan: SquareTowerPlan) -> Array:
+def square_tower_deviations(
+    x: NoiseEstimate, plan: SquareTowerPlan, *, coefficients: float = 0.0
+) -> Array:
     """Deviations of coefficients, in integers, if the noise of each slot's tower were in all slots.
 
     Shape (slots,), or (1,) where slots have the same. Each at its worst argument; the rounding of
@@ -85,7 +91,8 @@ def square_tower_deviations(x: NoiseEstimate, plan: SquareTowerPlan) -> Array:
     found = []
     for begin in range(0, slots, _SLOTS_AT_ONCE):
         units = np.arange(begin, min(begin + _SLOTS_AT_ONCE, slots))
-        found.append(_Differentiation(x, plan, points[:, units], units, False).deviations())
+        part = _Differentiation(x, plan, points[:, units], units, False, coefficients)
+        found.append(part.deviations())
     return np.concatenate(found)
 
 
@@ -100,8 +107,10 @@ class _Differentiation:
         arguments: Array,
         units: NDArray[np.intp],
         encoding: bool,
+        coefficients: float,
     ) -> None:
         self._encoding = encoding
+        self._coefficients = coefficients
         self._x, self._plan, self._degree = x, plan, x.parameters.ring_degree
         self._tower = plan.tower.placed(units)
         self._values = self._tower.values(arguments)
@@ -163,8 +172,11 @@ class _Differentiation:
         plan, last = self._plan, level - 1
         squared = plan.every_scale[last] ** 2
         before = np.square(self._argument * self._slopes[last]) + _variance(self._own[last])
-        switched = switching_deviation(self._x.parameters, plan.every_limbs[last]) / float(squared)
-        rounded = rounding_deviation(self._degree) / float(plan.every_scale[level])
+        key = self._x.key
+        error = key.relinearisation_error(self._degree)
+        switched = switching_deviation(self._x.parameters, plan.every_limbs[last], error)
+        switched /= float(squared)
+        rounded = rounding_deviation(self._degree, key) / float(plan.every_scale[level])
         # Of complex normals, |x x|^2 has twice the mean of |x|^2 |y|^2.
         variance = 2.0 * self._degree * np.square(before) + switched**2 + rounded**2
         bias = np.zeros_like(before)
@@ -172,6 +184,7 @@ class _Differentiation:
         constant_scale = squared if terms else plan.every_scale[level]
         for j in terms:
             scale = squared / plan.every_scale[j]
+            variance = variance + np.square(self._coefficients / float(scale) * self._values[j])
             if plan.by_slots(level):
                 encoded = self._encoded(plan.tower.factors[last, j], scale)
                 variance = variance + np.square(encoded * self._values[j])
@@ -179,6 +192,8 @@ class _Differentiation:
                 exact = Fraction(float(plan.tower.factors[last, j].reshape(-1)[0])) * scale
                 bias = bias + float((round(exact) - exact) / scale) * self._values[j]
         constants = plan.tower.constants[last]
+        if plan.has_constant(level):
+            variance = variance + (self._coefficients / float(plan.every_scale[level])) ** 2
         if plan.by_slots(level):
             variance = variance + self._encoded(constants, constant_scale) ** 2
         elif constants.any():

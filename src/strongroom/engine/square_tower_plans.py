@@ -73,6 +73,10 @@ class SquareTowerPlan:
         rows = self.tower.factors[level - 1, :level]
         return [j for j in range(level) if rows[j].any()]
 
+    def has_constant(self, level: int) -> bool:
+        """Whether s_level has a constant of its own."""
+        return bool(self.tower.constants[level - 1].any())
+
     def by_slots(self, level: int) -> bool:
         """Whether slots have coefficients of their own there: plaintexts, and no integers."""
         if self.tower.slots is None:

@@ -57,7 +57,7 @@ def transform(
     scales = {diagonal.scale for diagonal in diagonals.values()}
     if not steps.keys() >= diagonals.keys() or len(scales) != 1:
         raise ValueError("a linear map has diagonals of one scale, all of them in its plan")
-    switch = switching_deviation(x.parameters, x.limbs)
+    switch = switching_deviation(x.parameters, x.limbs, x.key.error)
     inputs = _inputs(x, plan)
     in_place: Mapping[NoiseSource, float] = {}
     elsewhere: list[float] = []
@@ -77,9 +77,9 @@ def transform(
             in_place = term.deviations
     for giant in {steps[rotation][0] for rotation in diagonals}:
         if encrypted:
-            elsewhere.append(switch)
+            elsewhere.append(_relinearising(x))
         if giant:
-            elsewhere += [switch, second_part_deviation(x.parameters.ring_degree)]
+            elsewhere += [switch, second_part_deviation(x.parameters.ring_degree, x.key)]
     total = replace(
         x,
         scale=x.scale * scales.pop(),
@@ -98,24 +98,41 @@ def _inputs(x: NoiseEstimate, plan: StepPlan) -> dict[int, NoiseEstimate]:
     return inputs
 
 
+def _relinearising(x: NoiseEstimate) -> float:
+    error = x.key.relinearisation_error(x.parameters.ring_degree)
+    return switching_deviation(x.parameters, x.limbs, error)
+
+
 def uniform_transform(
-    x: NoiseEstimate, diagonal: NoiseEstimate, plan: StepPlan, count: int
+    x: NoiseEstimate,
+    diagonal: NoiseEstimate,
+    plan: StepPlan,
+    count: int,
+    *,
+    encrypted: bool = False,
 ) -> NoiseEstimate:
-    """The same for `count` plaintext diagonals that are alike and without noise, in the order of
-    their rotations; much quicker where they are many."""
+    """The same for `count` diagonals that are alike and without noise, in the order of their
+    rotations; much quicker where they are many.
+
+    Args:
+        encrypted: whether they are ciphertexts, whose own noise is then the caller's.
+    """
     in_place = product(x, truncate(diagonal, x.limbs))
     # As if all were of the input that was turned most often.
     last = _inputs(x, plan)[plan.middles[-1]]
     first_of_input = product(last, truncate(diagonal, x.limbs)).deviation
-    elsewhere = product(switched(last), truncate(diagonal, x.limbs)).deviation
-    switch = switching_deviation(x.parameters, x.limbs)
+    turned = rescale(switched(last), 0, always=True) if encrypted else switched(last)
+    elsewhere = product(turned, truncate(diagonal, x.limbs)).deviation
+    switch = switching_deviation(x.parameters, x.limbs, x.key.error)
     turns = sum(giant > 0 for giant in plan.giants)
     # Of each input's diagonals in a giant step, the first is of the input as it is.
     first = -(-count // len(plan.babies))
     deviation = math.hypot(
         elsewhere * math.sqrt(count - first),
         first_of_input * math.sqrt(first),
-        math.sqrt(turns) * math.hypot(switch, second_part_deviation(x.parameters.ring_degree)),
+        math.sqrt(turns)
+        * math.hypot(switch, second_part_deviation(x.parameters.ring_degree, x.key)),
+        math.sqrt(len(plan.giants)) * _relinearising(x) if encrypted else 0.0,
     )
     total = replace(
         in_place,

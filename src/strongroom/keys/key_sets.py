@@ -12,9 +12,9 @@ from typing import Final
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from strongroom.engine import SecretKey, public_key_to_bytes, switching_key_to_bytes
+from strongroom.engine import SecretKey, catalogued, public_key_to_bytes, switching_key_to_bytes
 from strongroom.keys.server_layout import IDENTIFIER_BYTES
-from strongroom.protections.interface import KeyNeed, KeyNeeds
+from strongroom.protections.interface import KeyNeed, KeyNeeds, KeyProvider
 
 _INFO: Final = b"strongroom key set identifier 1"
 
@@ -28,6 +28,21 @@ def key_set_identifier(secret: SecretKey) -> bytes:
         info=_INFO,
     )
     return hkdf.derive(secret.to_bytes())
+
+
+def stored_secret(keys: KeyProvider, parameters: str) -> SecretKey:
+    """A client's secret key for parameters of the catalogue, made and stored if there is none. It
+    has the parameters' name, so that models share it.
+
+    Raises:
+        PolicyError: SR-PARAMETERS-UNKNOWN.
+        KeyStoreError: why the store does not open, or SR-KEYS-FILE if the key can't be read.
+    """
+    its_parameters = catalogued(parameters)
+    stored = keys.secret(parameters)
+    if stored is None:
+        stored = keys.store(parameters, SecretKey.generate(its_parameters).to_bytes())
+    return SecretKey.from_bytes(its_parameters, stored)
 
 
 class ClientKeySet:

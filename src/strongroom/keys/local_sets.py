@@ -19,7 +19,7 @@ from strongroom.engine import (
     switching_key_from_bytes,
 )
 from strongroom.errors import KeyStoreError
-from strongroom.protections.interface import KeyNeed, KeyNeeds, KeySetSource
+from strongroom.protections.interface import KeyNeed, KeyNeeds, KeySetSource, asked_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,16 @@ class LocalKeySet:
 
     Attributes:
         evaluation_keys: relinearisation and Galois keys.
-        public_key: at the level that was asked for.
+        public: the public key at the level that was asked for; None if none was.
     """
 
     evaluation_keys: EvaluationKeys
-    public_key: PublicKey
+    public: PublicKey | None
+
+    @property
+    def public_key(self) -> PublicKey:
+        """See `protections.interface.OpenKeySet`."""
+        return asked_for(self.public)
 
 
 class LocalKeySets:
@@ -73,10 +78,12 @@ class LocalKeySets:
     def _make(self, needs: KeyNeeds) -> LocalKeySet:
         parameters = catalogued(needs.parameters)
         keys = {need.element: self._key(parameters, need) for need in needs.keys}
-        public_key = public_key_from_bytes(
-            parameters, self._source.public_key(), limbs=needs.public_limbs
-        )
-        return LocalKeySet(EvaluationKeys(parameters, keys), public_key)
+        public = None
+        if needs.public_limbs:
+            public = public_key_from_bytes(
+                parameters, self._source.public_key(), limbs=needs.public_limbs
+            )
+        return LocalKeySet(EvaluationKeys(parameters, keys), public)
 
     def _key(self, parameters: Parameters, need: KeyNeed) -> SwitchingKey:
         if need not in self._keys:

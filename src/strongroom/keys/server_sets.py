@@ -41,7 +41,7 @@ from strongroom.keys.server_layout import (
     StoredKey,
     Wanted,
 )
-from strongroom.protections.interface import KeyNeeds
+from strongroom.protections.interface import KeyNeeds, asked_for
 
 _NAMED_AT_MOST: Final = 8
 _MOST_FILES: Final = 4096
@@ -78,10 +78,15 @@ class UnionOfKeys:
 
 @dataclass(frozen=True, slots=True)
 class OpenSet:
-    """An `OpenKeySet`: the keys of one set that one model needs."""
+    """An `OpenKeySet`: the keys of one set that one model needs; a public one only if it does."""
 
     evaluation_keys: UnionOfKeys
-    public_key: PublicKey
+    public: PublicKey | None
+
+    @property
+    def public_key(self) -> PublicKey:
+        """See `protections.interface.OpenKeySet`."""
+        return asked_for(self.public)
 
 
 @dataclass(slots=True, eq=False)
@@ -231,11 +236,10 @@ class TenantKeySets:
             or files.keys[element].limbs < limbs
             or not self._sets.open_file(files, element)
         )
-        public = _public_key(files, needs.public_limbs)
-        if missing or public is None:
-            raise missing_keys(
-                parameters, Wanted(missing, 0 if public is not None else needs.public_limbs)
-            )
+        public = _public_key(files, needs.public_limbs) if needs.public_limbs else None
+        missing_limbs = 0 if public is not None else needs.public_limbs
+        if missing or missing_limbs:
+            raise missing_keys(parameters, Wanted(missing, missing_limbs))
         chosen = {element: files.files[element] for element, _ in wanted.keys}
         return OpenSet(UnionOfKeys(parameters, chosen), public)
 

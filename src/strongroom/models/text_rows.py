@@ -127,9 +127,8 @@ class TextRows:
             problem = f"{self.source} has {given} columns, the model takes {spec.columns}"
             if given == spec.columns + 1 and self.names and not self.names[0]:
                 remedy = "Leave out the first column, the index that pandas writes by default"
-            missing = [name for name in spec.names if name not in self.names] if named else []
-            if missing:
-                problem += f"; {shown(missing[0])} is not there"
+            if named:
+                problem += _difference(spec.names, self.names)
             raise InputError("SR-INPUT-COLUMNS", problem, remedy)
         if not named or self.names == spec.names:
             return
@@ -179,6 +178,19 @@ class TextRows:
     def _place(self, row: int, column: int) -> str:
         place = f"{self._line(row)}, column {column + 1}"
         return f"{place} ({shown(self.names[column])[1:-1]})" if self.names else place
+
+
+def _difference(model: Sequence[str], given: Sequence[str]) -> str:
+    """Which names are one side's only, the first of each; "" if none is."""
+    missing = [name for name in model if name not in given]
+    surplus = [name for name in given if name and name not in model]
+    twice = [name for name in dict.fromkeys(given) if given.count(name) > 1]
+    said = f"; {shown(missing[0])} is not there" if missing else ""
+    if surplus:
+        said += f"; {shown(surplus[0])} is none of the model's"
+    elif twice:
+        said += f"; {shown(twice[0])} is there twice"
+    return said
 
 
 def typed_labels(cells: Sequence[str]) -> list[Label]:

@@ -6,13 +6,17 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from strongroom import protections
+from strongroom.compiler.holding import ONE_OWNER, KeyHolding
 from strongroom.compiler.plan import Plan
-from strongroom.errors import InputError, PolicyError
+from strongroom.errors import CommitteeError, InputError, PolicyError
 from strongroom.keys.identity import Identity, PublicIdentity
+from strongroom.keys.model_holder import OwnerHolder
+from strongroom.keys.store import KeyStore
 from strongroom.models.feature_columns import RowRefused
 from strongroom.models.graph import Graph
 from strongroom.models.load import import_model
@@ -26,6 +30,7 @@ from strongroom.package.parity import (
     plain_scores,
     protected_scores,
 )
+from strongroom.package.payload import Payload
 from strongroom.package.protected import Package, public_owner
 from strongroom.package.tensor_parity import (
     plain_tensors,
@@ -33,8 +38,8 @@ from strongroom.package.tensor_parity import (
     tensor_parity,
     typed_inputs,
 )
-from strongroom.policy import Policy
-from strongroom.protections.interface import Candidate, ServedProtection
+from strongroom.policy import Hidden, Policy
+from strongroom.protections.interface import Candidate, ModelHolder, ServedProtection
 
 PARITY_ROWS: Final = 20_000
 """Of a larger sample, this many rows are drawn for the measurement of parity."""
@@ -63,6 +68,8 @@ def plan(
     protection: str = "fhe",
     policy: Policy = _DEFAULT_POLICY,
     trees: TreeOptions | None = None,
+    hide: Hidden | None = None,
+    holding: KeyHolding = ONE_OWNER,
 ) -> Plan:
     """Say how a model would run protected, and what it would cost. Makes no key.
 
@@ -75,13 +82,24 @@ def plan(
         protection: how the model is guarded: "fhe" or "sealed".
         policy: what must hold.
         trees: of a tree model, what its grid reveals and how trees are grouped.
+        hide: what stays encrypted on the server, "inputs" or "model"; in place of the policy's
+            field of that name, if given.
+        holding: how the key of a model that is hidden will be held.
 
     Raises:
         ModelError: the model can't be imported or protected.
         InputError: the sample is not a table of the model's columns.
         PolicyError: no parameters meet the policy.
     """
-    return plans(model, sample=sample, protection=protection, policy=policy, trees=trees)[0]
+    return plans(
+        model,
+        sample=sample,
+        protection=protection,
+        policy=policy,
+        trees=trees,
+        hide=hide,
+        holding=holding,
+    )[0]
 
 
 def plans(
@@ -91,12 +109,22 @@ def plans(
     protection: str = "fhe",
     policy: Policy = _DEFAULT_POLICY,
     trees: TreeOptions | None = None,
+    hide: Hidden | None = None,
+    holding: KeyHolding = ONE_OWNER,
 ) -> Sequence[Plan]:
     """All plans that meet a policy, the one that `plan` and `protect` take first.
 
     Args and Raises: see `plan`.
     """
-    found = candidates(model, sample=sample, protection=protection, policy=policy, trees=trees)
+    found = candidates(
+        model,
+        sample=sample,
+        protection=protection,
+        policy=policy,
+        trees=trees,
+        hide=hide,
+        holding=holding,
+    )
     return [candidate.plan for candidate in found]
 
 
@@ -107,16 +135,19 @@ def candidates(
     protection: str = "fhe",
     policy: Policy = _DEFAULT_POLICY,
     trees: TreeOptions | None = None,
+    hide: Hidden | None = None,
+    holding: KeyHolding = ONE_OWNER,
 ) -> Sequence[Candidate]:
     """The same with what only the owner has: payloads, and what each layer costs.
 
     Args and Raises: see `plan`.
     """
+    policy = _hiding(policy, hide)
     chosen = protections.by_name(protection)
     if _takes_tensors(sample):
         return chosen.tensor_candidates(model, sample, policy)
     graph = import_model(model, sample=sample, trees=trees, whole_trees=chosen.whole_trees)
-    return chosen.candidates(graph, _checked(graph, sample), policy)
+    return chosen.candidates(graph, _checked(graph, sample), policy, holding)
 
 
 def protect(
@@ -126,6 +157,8 @@ def protect(
     protection: str = "fhe",
     policy: Policy = _DEFAULT_POLICY,
     trees: TreeOptions | None = None,
+    hide: Hidden | None = None,
+    holder: ModelHolder | None = None,
     name: str | None = None,
     version: str = "1",
     release: int = 1,
@@ -143,7 +176,9 @@ def protect(
     into the guarantee statement.
 
     Args:
-        model, sample, protection, policy, trees: see `plan`.
+        model, sample, protection, policy, trees, hide: see `plan`.
+        holder: who will hold the key of a model that is hidden; the owner alone, by the client key
+            store of this user, if None.
         name: under which it is served; derived from the model if None.
         version: the owner's own word for this release.
         release: a number that only grows from one release of a model to the next: clients refuse
@@ -161,6 +196,7 @@ def protect(
         PackageError: SR-PACKAGE-NAME if name, version or release can't be used.
         KeyStoreError: SR-IDENTITY-MISSING if no owner is given and there is no default identity.
     """
+    policy = _hiding(policy, hide)
     its_owner = public_owner(owner)
     chosen = protections.by_name(protection)
     if _takes_tensors(sample):
@@ -183,12 +219,19 @@ def protect(
     graph = import_model(model, sample=sample, trees=trees, whole_trees=chosen.whole_trees)
     rows = _checked(graph, sample)
     told_apart = MemberRows.of(graph, members, nonmembers, member_labels, nonmember_labels)
-    candidate = chosen.candidates(graph, rows, policy)[0]
-    its_plan, payload = candidate.plan, candidate.payload()
+    hidden = policy.hide == "model"
+    if hidden and holder is None:
+        holder = OwnerHolder(KeyStore.open())
+    holding = ONE_OWNER if holder is None else holder.holding
+    candidate = suiting(chosen.candidates(graph, rows, policy, holding), chosen, holder)[0]
+    its_plan = candidate.plan
+    # Whoever will hold the key need not be here: the model is tried under one that is thrown away.
+    trial_keys = KeyStore.in_memory()
+    trial_plan, payload = _encrypted(candidate, OwnerHolder(trial_keys) if hidden else None)
 
     def answers(asked: NDArray[np.float64]) -> NDArray[np.float64]:
         # There is no package yet whose digest could be bound.
-        return protected_scores(chosen, its_plan, payload, asked, policy)
+        return protected_scores(chosen, trial_plan, payload, asked, policy, keys=trial_keys)
 
     def measured(places: NDArray[np.intp]) -> Parity:
         compared = rows[places]
@@ -214,15 +257,59 @@ def protect(
             f"{parity.rows} rows, the policy demands {policy.minimum_agreement:.4%}",
             "Raise precision_bits in the policy, or look for rows on a decision boundary",
         )
+    if told_apart is not None:
+        its_plan = with_membership(its_plan, told_apart, answers)
+    if hidden and holder is not None:
+        held, payload = _encrypted(candidate, holder)
+        its_plan = msgspec.structs.replace(its_plan, holder=held.holder)
     return Package.create(
         name=name or _name(graph.name),
-        plan=its_plan if told_apart is None else with_membership(its_plan, told_apart, answers),
+        plan=its_plan,
         payload=payload,
         parity=parity,
         version=version,
         release=release,
         owner=its_owner,
     )
+
+
+def _hiding(policy: Policy, hide: Hidden | None) -> Policy:
+    """The policy with what an argument says in the field's place."""
+    return policy if hide is None else msgspec.structs.replace(policy, hide=hide)
+
+
+def suiting(
+    found: Sequence[Candidate], chosen: ServedProtection, holder: ModelHolder | None
+) -> Sequence[Candidate]:
+    """The candidates for which the holder has keys; all where there is none.
+
+    Raises:
+        CommitteeError: SR-COMMITTEE-MISMATCH if it has for none.
+    """
+    if holder is None:
+        return found
+    suited = []
+    for candidate in found:
+        needs = chosen.key_needs(candidate.plan)
+        if needs is not None and holder.suits(candidate.plan, needs):
+            suited.append(candidate)
+    if suited:
+        return suited
+    plans = ", ".join(dict.fromkeys(candidate.plan.parameters for candidate in found))
+    raise CommitteeError(
+        "SR-COMMITTEE-MISMATCH",
+        "the committee has no keys for this model: it can run on "
+        f"{plans}, each with its own evaluation keys",
+        "Make a committee for this model with `strongroom committee create`",
+    )
+
+
+def _encrypted(candidate: Candidate, holder: ModelHolder | None) -> tuple[Plan, Payload]:
+    """A candidate's plan and payload, under a holder's key if there is one."""
+    if holder is None:
+        return candidate.plan, candidate.payload()
+    key, its_holder = holder.weight_key(candidate.plan)
+    return msgspec.structs.replace(candidate.plan, holder=its_holder), candidate.payload(key)
 
 
 def _takes_tensors(sample: Any) -> bool:

@@ -26,7 +26,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
-from strongroom.errors import KeyStoreError, PackageError
+from strongroom.errors import KeyStoreError, PackageError, PolicyError
 from strongroom.keys.home import home_folder
 from strongroom.keys.identity import Identity, PublicIdentity, Signatures
 from strongroom.keys.identity_store import IdentityStore
@@ -153,7 +153,8 @@ class SealedPackage:
             KeyStoreError: SR-IDENTITY-CLOCK.
         """
         purposes = MAY_SERVE if purpose == "serve" else MAY_OPEN
-        grant = self.grant_for(opener.fingerprint, purposes, now)
+        with _naming(self.path):
+            grant = self.grant_for(opener.fingerprint, purposes, now)
         return self.open_with_key(opener.unwrap(grant.wrapped, grant.info))
 
     def open_with_key(self, file_key: bytes) -> Package:
@@ -165,7 +166,7 @@ class SealedPackage:
         """
         if len(file_key) != FILE_KEY_BYTES:
             raise PackageError("SR-PACKAGE-GRANT", f"a file key has {len(file_key)} bytes")
-        with self.ciphertext() as parts:
+        with _naming(self.path), self.ciphertext() as parts:
             stream = open_stream(
                 parts,
                 file_key,
@@ -199,11 +200,11 @@ class SealedPackage:
         Raises:
             PackageError: SR-PACKAGE-PAYLOAD if it is another, SR-PACKAGE-FILE.
         """
-        with self.ciphertext() as parts:
+        with _naming(self.path), self.ciphertext() as parts:
             passing = Hashed(parts)
             for _ in passing:
                 pass
-        self.head.check_ciphertext(passing.digest)
+            self.head.check_ciphertext(passing.digest)
 
 
 def read(path: str | os.PathLike[str], *, verify_payload: bool = False) -> SealedPackage:
@@ -222,6 +223,15 @@ def read(path: str | os.PathLike[str], *, verify_payload: bool = False) -> Seale
     source = Path(path)
     with opened(source) as file:
         sections = read_sections(file, source)
+    with _naming(source):
+        package = _checked(source, sections)
+    if verify_payload:
+        package.verify_payload()
+    return package
+
+
+def _checked(source: Path, sections: Sections) -> SealedPackage:
+    """Rules 2 to 4."""
     manifest_json = sections.bodies[b"MANI"]
     manifest = decode_manifest(manifest_json)
     statement = decode_record(
@@ -237,7 +247,7 @@ def read(path: str | os.PathLike[str], *, verify_payload: bool = False) -> Seale
             f"the encrypted payload has {sections.payload_bytes} bytes, for the payload in the "
             f"manifest it must have {ciphertext_bytes(manifest.payload_bytes)}"
         )
-    package = SealedPackage(
+    return SealedPackage(
         path=source,
         manifest=manifest,
         manifest_json=manifest_json,
@@ -246,9 +256,6 @@ def read(path: str | os.PathLike[str], *, verify_payload: bool = False) -> Seale
         log=log,
         head=head.contents,
     )
-    if verify_payload:
-        package.verify_payload()
-    return package
 
 
 def load(
@@ -269,9 +276,21 @@ def load(
     """
     package = read(path)
     marks = Seen(home_folder()) if seen is None else seen
-    marks.saw_grant_log(package.digest, package.log.generation, len(package.grants))
+    with _naming(package.path):
+        marks.saw_grant_log(package.digest, package.log.generation, len(package.grants))
     opener = IdentityStore.open().identity() if identity is None else identity
     return package.open(opener, purpose="open", now=marks.now())
+
+
+@contextmanager
+def _naming(source: Path) -> Iterator[None]:
+    """Has errors say of which file they speak: there may be several."""
+    try:
+        yield
+    except (PackageError, PolicyError) as error:
+        if error.message.startswith(str(source)):
+            raise
+        raise type(error)(error.code, f"{source}: {error.message}", error.remedy) from error
 
 
 def _head(sections: Sections) -> Head:

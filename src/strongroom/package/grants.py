@@ -328,10 +328,11 @@ class GrantLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         fitting = [one for one in own if one.purpose in purposes]
         if not fitting:
             has = ", ".join(f'"{one.purpose}"' for one in own)
+            needed = " or ".join(f'"{one}"' for one in sorted(purposes) if one != "owner")
             raise PackageError(
                 "SR-PACKAGE-GRANT",
-                f"the package is not granted to {fingerprint} for any of "
-                f"{', '.join(sorted(purposes))}" + (f", only for {has}" if own else ""),
+                f"the package is not granted to {fingerprint} for {needed}"
+                + (f", only for {has}" if own else ""),
                 "Ask the package's owner for a grant",
             )
         for one in fitting:

@@ -24,7 +24,7 @@ from strongroom.models.graph_scores import graph_scores
 from strongroom.models.output import OutputSpec
 from strongroom.package.payload import Payload
 from strongroom.policy import Policy
-from strongroom.protections.interface import ServedProtection, Serving
+from strongroom.protections.interface import KeyProvider, ServedProtection, Serving
 
 _ROWS_AT_ONCE: Final = 1024
 """In the clear, so that the units of a wide layer fit into memory."""
@@ -37,6 +37,7 @@ def protected_scores(
     rows: NDArray[np.float64],
     policy: Policy,
     *,
+    keys: KeyProvider | None = None,
     package: str = NO_PACKAGE,
     advance: Callable[[int], None] | None = None,
 ) -> NDArray[np.float64]:
@@ -46,6 +47,8 @@ def protected_scores(
         plan, payload: of the protected model.
         rows: checked, shape (n, columns).
         policy: that the plan must satisfy.
+        keys: of the asker; made for this and forgotten, if None. A hidden model answers only those
+            under whose key it is encrypted.
         package: digest to bind into messages; a digest of nothing where there is no package yet.
         advance: told how many more rows are done, after each request.
 
@@ -58,15 +61,15 @@ def protected_scores(
     serving = Serving(own, own.now, threads)
     server = protection.open_server(plan, payload, package=package, serving=serving)
     client = protection.open_client(
-        plan, KeyStore.in_memory(), policy, package=package, serving=own
+        plan, keys or KeyStore.in_memory(), policy, package=package, serving=own
     )
-    keys = None if client.key_set is None else LocalKeySets(client.key_set)
+    key_sets = None if client.key_set is None else LocalKeySets(client.key_set)
     client.check(rows)
     scores = np.empty((len(rows), plan.output.outputs))
     for start in range(0, len(rows), client.rows_per_request):
         part = rows[start : start + client.rows_per_request]
         pending = client.encrypt(client.encode(part))
-        response = server.answer(pending.body, keys=keys, threads=threads)
+        response = server.answer(pending.body, keys=key_sets, threads=threads)
         try:
             scores[start : start + len(part)] = client.decrypt(pending, response)
         except RowRefused as refusal:

@@ -157,9 +157,15 @@ class _Reader:
     def sections(self) -> Sections:
         magic, version, count = _HEADER.unpack(self._take(_HEADER.size, "header"))
         if magic != MAGIC:
-            raise self._wrong("the file does not begin like a Strongroom package", at=0)
+            raise PackageError(
+                "SR-PACKAGE-FILE",
+                f"{self.source} is not a Strongroom package, or was changed on its way here: it "
+                "does not begin like one (at byte 0)",
+                "Name a .strongroom file, or fetch it again from its owner",
+            )
         if version > FORMAT_VERSION:
-            raise newer_version(version)
+            newer = newer_version(version)
+            raise PackageError(newer.code, f"{self.source}: {newer.message}", newer.remedy)
         if version == _UNSEALED_VERSION:
             raise PackageError(
                 "SR-PACKAGE-SIGNATURE",
@@ -180,7 +186,9 @@ class _Reader:
             else:
                 bodies[expected] = self._take(size, f"section {expected.decode()}")
         if self.position != self.size:
-            raise self._wrong(f"{self.size - self.position} bytes after the last section")
+            raise self._wrong(
+                f"it goes on after its last section, by {_bytes(self.size - self.position)}"
+            )
         return Sections(bodies, start, length)
 
     def _section(self, expected: bytes) -> int:
@@ -203,7 +211,7 @@ class _Reader:
         self._check(length, what)
         data = self.file.read(length)
         if data is None or len(data) != length:
-            raise self._wrong(f"{what} ended early: the file changed while it was read")
+            raise self._wrong(f"its {what} ended early, the file changed while it was read")
         self.position += length
         return data
 
@@ -212,15 +220,21 @@ class _Reader:
         self.position = self.file.seek(length, os.SEEK_CUR)
 
     def _check(self, length: int, what: str) -> None:
-        if length > self.size - self.position:
+        held = self.size - self.position
+        if length > held:
             raise self._wrong(
-                f"{what} needs {length} bytes, the file holds {self.size - self.position} more"
+                f"it ends {_bytes(length - held)} before its {what} does",
+                fault="cut off or damaged",
             )
 
-    def _wrong(self, what: str, at: int | None = None) -> PackageError:
+    def _wrong(self, what: str, at: int | None = None, fault: str = "damaged") -> PackageError:
         place = self.position if at is None else at
         return PackageError(
             "SR-PACKAGE-FILE",
-            f"{self.source} is not a Strongroom package or is damaged: {what} (at byte {place})",
+            f"{self.source} is {fault}: {what} (at byte {place})",
             FETCH_AGAIN,
         )
+
+
+def _bytes(count: int) -> str:
+    return "1 byte" if count == 1 else f"{count:,} bytes"

@@ -15,13 +15,17 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from strongroom.compiler.plan import Plan
+from strongroom.compiler.holding import ONE_OWNER, KeyHolding
+from strongroom.compiler.plan import CommitteeKey, OwnerKey, Plan
 from strongroom.compiler.stages import Stage
-from strongroom.engine import KeySource, PublicKey
+from strongroom.engine import KeySource, PublicKey, SecretKey
 from strongroom.keys.serving import ServingKey
 from strongroom.models.graph import Graph
 from strongroom.package.payload import Payload
 from strongroom.policy import Policy
+
+WeightKey = SecretKey | PublicKey
+"""Under which the weights of a hidden model are encrypted."""
 
 
 class KeyProvider(Protocol):
@@ -61,7 +65,8 @@ class KeyNeeds:
     Attributes:
         parameters: name in the catalogue.
         keys: evaluation keys, ascending by element.
-        public_limbs: level of the public key with which answers are re-randomised.
+        public_limbs: level of the public key with which answers are re-randomised; 0 where they
+            are not.
     """
 
     parameters: str
@@ -79,8 +84,19 @@ class OpenKeySet(Protocol):
 
     @property
     def public_key(self) -> PublicKey:
-        """Exactly at the level that was asked for."""
+        """Exactly at the level that was asked for.
+
+        Raises:
+            ValueError: none was asked for.
+        """
         ...
+
+
+def asked_for(public_key: PublicKey | None) -> PublicKey:
+    """A public key that is there. Raises ValueError if there is none."""
+    if public_key is None:
+        raise ValueError("the model needs no public key, and none was asked for")
+    return public_key
 
 
 class KeySets(Protocol):
@@ -252,6 +268,104 @@ class ClientSide(Protocol[Encoded, Pending]):
         ...
 
 
+class SharedRequest(PendingRequest, Protocol):
+    """An encrypted request about a model under a committee's key."""
+
+    @property
+    def results(self) -> int:
+        """How many result ciphertexts the answer has."""
+        ...
+
+
+class SharedClientSide(ClientSide[Any, Any], Protocol):
+    """An asker's end of a model under a committee's key: members open results for it."""
+
+    @property
+    def shown_bytes_per_request(self) -> int:
+        """Largest declared part of an answer, in bytes."""
+        ...
+
+    @property
+    def words_per_request(self) -> int:
+        """Most words of a member's share of an answer."""
+        ...
+
+    def share_shapes(self, pending: Any) -> Sequence[tuple[int, int]]:
+        """Shapes of the words of each result in a share: primes, declared coefficients."""
+        ...
+
+    def open(
+        self, pending: Any, shown: bytes, shares: Sequence[Sequence[NDArray[np.uint64]]]
+    ) -> Any:
+        """Raw scores, shape (n, outputs), rounded to the declared precision.
+
+        Args:
+            shown: the results' declared part, see `SharedResults.shown`.
+            shares: of each member, the words of each result.
+
+        Raises:
+            CiphertextError: the answer is malformed or is of another request.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SharedResult:
+    """One result ciphertext, as far as a committee's member needs it.
+
+    Attributes:
+        second: its second polynomial, as `engine.threshold.second_part_to_bytes` writes it.
+        limbs: primes.
+        positions: declared coefficients.
+    """
+
+    second: bytes
+    limbs: int
+    positions: NDArray[np.uint32]
+
+
+class SharedResults(Protocol):
+    """What becomes of the answers of a model under a committee's key."""
+
+    @property
+    def log_sigma(self) -> float:
+        """Base-2 logarithm of the smudging that each member adds."""
+        ...
+
+    def shown(self, response: bytes) -> bytes:
+        """What an asker gets of an answer: first polynomials at the declared coefficients."""
+        ...
+
+    def results(self, response: bytes | memoryview) -> Sequence[SharedResult]:
+        """What members get of it.
+
+        Raises:
+            CiphertextError: that is no answer of this model.
+        """
+        ...
+
+
+class ModelHolder(Protocol):
+    """Who will hold the key of a hidden model."""
+
+    @property
+    def holding(self) -> KeyHolding:
+        """What planning needs to know of it."""
+        ...
+
+    def suits(self, plan: Plan, needs: KeyNeeds) -> bool:
+        """Whether there is, or can be, a key for a plan and evaluation keys for what it needs."""
+        ...
+
+    def weight_key(self, plan: Plan) -> tuple[WeightKey, OwnerKey | CommitteeKey]:
+        """The key under which a plan's weights are to be encrypted, and what the plan says of it.
+
+        Raises:
+            StrongroomError: there is none for the plan's parameters, and none can be made.
+        """
+        ...
+
+
 class Candidate(Protocol):
     """A way in which a model could run."""
 
@@ -260,8 +374,15 @@ class Candidate(Protocol):
         """The plan."""
         ...
 
-    def payload(self) -> Payload:
-        """The payload of a package with that plan: what the server side needs."""
+    def payload(self, key: WeightKey | None = None) -> Payload:
+        """The payload of a package with that plan: what the server side needs.
+
+        Args:
+            key: under which the weights of a hidden model are encrypted; of the plan's parameters.
+
+        Raises:
+            ValueError: a hidden model without a key, or a key for a model that hides nothing.
+        """
         ...
 
     def stages(self) -> Sequence[Stage]:
@@ -283,12 +404,17 @@ class ServedProtection(Protocol):
         ...
 
     def candidates(
-        self, graph: Graph, sample: NDArray[np.float64], policy: Policy
+        self,
+        graph: Graph,
+        sample: NDArray[np.float64],
+        policy: Policy,
+        holding: KeyHolding = ONE_OWNER,
     ) -> Sequence[Candidate]:
         """The ways in which a graph could run, the one to take first; at least one.
 
         Args:
             sample: shape (n, columns), checked.
+            holding: of the key, if the policy hides the model.
 
         Raises:
             ModelError: the graph can't be run.
@@ -347,6 +473,27 @@ class ServedProtection(Protocol):
 
         Raises:
             ServerError: SR-SERVER-KEYS if `serving` is needed and not given.
+        """
+        ...
+
+    def open_shared_client(
+        self, plan: Plan, key: PublicKey, policy: Policy, *, package: str
+    ) -> SharedClientSide:
+        """A client's end for a plan under a committee's key; like `open_client`.
+
+        Args:
+            key: the committee's, verified.
+
+        Raises:
+            PolicyError: SR-PLAN-INVALID if the protection has no such plans.
+        """
+        ...
+
+    def shared_results(self, plan: Plan, *, package: str) -> SharedResults:
+        """What becomes of the answers of a model under a committee's key.
+
+        Raises:
+            PolicyError: SR-PLAN-INVALID if the protection has no such plans.
         """
         ...
 

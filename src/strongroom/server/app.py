@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 import msgspec
 from starlette.applications import Starlette
@@ -39,6 +40,9 @@ from strongroom.server.upload import (
 )
 from strongroom.server.workers import WorkerPool
 
+if TYPE_CHECKING:  # imported where there are committees
+    from strongroom.server.shared_answers import SharedAnswers
+
 _log = logging.getLogger("strongroom.server")
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -51,14 +55,16 @@ def application(
     tokens: TokenFile,
     key_store: ServerKeyStore | None = None,
     keeper: KeeperProcess | None = None,
+    shared: SharedAnswers | None = None,
 ) -> Starlette:
     """The application over a pool that has started.
 
     Args:
         key_store: needed if a model takes keys.
         keeper: None if the server has no identity.
+        shared: None if no model is under a committee's key.
     """
-    service = _Service(config, catalogue, pool, tokens, keeper)
+    service = _Service(config, catalogue, pool, tokens, keeper, shared)
     keys = KeyService(config, catalogue, key_store, pool, tokens)
     model = "/v2/models/{name}"
     key_set = "/v2/keys/{parameters}/{key_set}"
@@ -67,6 +73,8 @@ def application(
         Route("/v2", _guarded(service.server_metadata)),
         Route("/v2/health/live", _guarded(service.live)),
         Route("/v2/health/ready", _guarded(service.ready)),
+        Route("/v2/committees/{committee}", _guarded(service.committee)),
+        Route("/v2/committees/{committee}/public-key", _guarded(service.public_key)),
         Route("/v2/keys", _guarded(keys.list_sets)),
         Route(key_set, _guarded(keys.delete), methods=["DELETE"]),
         Route(key_set + "/missing", _guarded(keys.missing), methods=["POST"]),
@@ -94,7 +102,9 @@ class _Service:
         pool: WorkerPool,
         tokens: TokenFile,
         keeper: KeeperProcess | None,
+        shared: SharedAnswers | None,
     ) -> None:
+        self._shared = shared
         self._config = config
         self._catalogue = catalogue
         self._pool = pool
@@ -127,6 +137,25 @@ class _Service:
         name = self._entry(request).model.name
         ready = self._pool.ready
         return _json(msgspec.json.encode({"name": name, "ready": ready}), 200 if ready else 503)
+
+    async def committee(self, request: Request) -> Response:
+        statement, _ = self._documents(request)
+        return _json(statement)
+
+    async def public_key(self, request: Request) -> Response:
+        _, key = self._documents(request)
+        return Response(key, 200, {"content-type": "application/octet-stream"})
+
+    def _documents(self, request: Request) -> tuple[bytes, bytes]:
+        tenant_of(request, self._tokens)
+        if self._shared is None:
+            raise ServerError(
+                "SR-COMMITTEE-MISMATCH",
+                "the server has no committee",
+                "Ask the server's operator whether it serves the model still",
+                http_status=404,
+            )
+        return self._shared.documents(request.path_params["committee"])
 
     async def infer(self, request: Request) -> Response:
         started = time.perf_counter()
@@ -200,12 +229,13 @@ class _Service:
         }
         if evaluation.receipt is not None:
             parameters["receipt"] = evaluation.receipt
+        response = evaluation.response
+        if entry.model.committee and self._shared is not None:
+            response = await self._shared.finished(
+                entry.model.committee, parsed.query, parsed.content, evaluation
+            )
         content, headers = v2.response_body(
-            entry.model.name,
-            entry.model.version,
-            parsed,
-            evaluation.response,
-            parameters,
+            entry.model.name, entry.model.version, parsed, response, parameters
         )
         return Response(content, 200, headers)
 

@@ -17,6 +17,9 @@ _BASE64_DENOMINATOR: Final = 3
 _ENDING: Final = b"}}"
 """Of a metadata document: its parameters come last."""
 
+_LISTED: Final = 16
+"""Of the models, in the refusal of an unknown one."""
+
 
 @dataclass(frozen=True, slots=True)
 class CatalogueEntry:
@@ -94,7 +97,8 @@ class Catalogue:
         return [entry.model for entries in self._entries.values() for entry in entries.values()]
 
     def find(self, name: str, version: str | None) -> CatalogueEntry:
-        """The model of that name and version, or the version that was configured last.
+        """The model of that name and version, or the version that was configured last. Only for
+        who has a token: a refusal lists the models that there are.
 
         Raises:
             ServerError: SR-SERVER-MODEL if there is none.
@@ -104,7 +108,7 @@ class Catalogue:
             raise ServerError(
                 "SR-SERVER-MODEL",
                 f"the server has no model {name[:64]!r}",
-                "Check the name",
+                f"Ask for one of: {_listed(list(self._entries))}",
                 http_status=404,
             )
         if version is None:
@@ -113,10 +117,15 @@ class Catalogue:
             raise ServerError(
                 "SR-SERVER-MODEL",
                 f"the server has no version {version[:64]!r} of model {name!r}",
-                f"Ask for one of: {', '.join(versions)}",
+                f"Ask for one of: {_listed(list(versions))}",
                 http_status=404,
             )
         return versions[version]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _LISTED
+    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _metadata(model: ModelDescription, versions: list[str]) -> dict[str, Any]:

@@ -52,7 +52,8 @@ class Message(NamedTuple):
         microseconds: time that the evaluation took, of an answer; 0 otherwise.
         tenant: name of the tenant whose job it is, padded with zeros.
         receipt: of a job: 1 if the answer has to come with a receipt, else 0. Of an answer: how
-            many bytes at the end of the arena's content are the receipt.
+            many bytes behind the response are the receipt.
+        results: of an answer: how many bytes behind both are for a committee's members.
     """
 
     kind: int
@@ -61,9 +62,10 @@ class Message(NamedTuple):
     microseconds: int = 0
     tenant: bytes = b""
     receipt: int = 0
+    results: int = 0
 
 
-_LAYOUT: Final = struct.Struct("<BxHxxxxQQ64sI")
+_LAYOUT: Final = struct.Struct("<BxHxxxxQQ64sII")
 
 MESSAGE_BYTES: Final = _LAYOUT.size
 
@@ -114,6 +116,7 @@ class Startup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         request_arena_bytes: size of the arena of requests.
         key_folder: where tenants' keys are.
         key_cache_bytes: how much of them is kept mapped.
+        committees: folders with the keys of committees that models are encrypted under.
         again: whether workers of this server have loaded these packages before.
     """
 
@@ -124,6 +127,7 @@ class Startup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     request_arena_bytes: int
     key_folder: str
     key_cache_bytes: int
+    committees: tuple[str, ...] = ()
     again: bool = False
 
 

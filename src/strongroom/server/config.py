@@ -63,6 +63,10 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             has an identity of its own at each start, which is on no disk, instead of `identity`.
         broker_token: path of a file with the token for it; None if it asks for none.
         broker_ca: PEM file of the only authorities to trust for it; the usual ones if None.
+        committees: folders with the statement and the keys of committees that hidden models are
+            encrypted under (`strongroom committee create`).
+        member_timeout_seconds: after which a member of a committee counts as down.
+        member_ca: PEM file of the only authorities to trust for members; the usual ones if None.
         loader: import string "module:function" of a `server.model.Loader`.
 
     Raises:
@@ -105,6 +109,9 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     broker: str | None = None
     broker_token: str | None = None
     broker_ca: str | None = None
+    committees: tuple[str, ...] = ()
+    member_timeout_seconds: float = 30.0
+    member_ca: str | None = None
     loader: str = DEFAULT_LOADER
 
     def __post_init__(self) -> None:
@@ -129,6 +136,12 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
                 "SR-SERVER-CONFIG",
                 "there is a key broker, but no identity or no attestation to ask it with",
                 "Set identity and attestation",
+            )
+        if self.committees and self.identity is None:
+            raise ServerError(
+                "SR-SERVER-CONFIG",
+                "there are committees, but no identity to ask their members with",
+                "Set identity",
             )
         if self.loader.count(":") != 1 or not all(self.loader.split(":")):
             raise ServerError(
@@ -156,6 +169,7 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             "serving_key_seconds": (1, 31 * 86_400),
             "serving_key_overlap_seconds": (1, 31 * 86_400),
             "replay_capacity": (1, 2**28),
+            "member_timeout_seconds": (0.1, 3600),
         }
         for field, (low, high) in bounds.items():
             value = getattr(self, field)

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 
 from strongroom.errors import ServerError, StrongroomError
-from strongroom.server.channel import Kind
+from strongroom.server.channel import Kind, Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +16,14 @@ class Evaluation:
 
     Attributes:
         receipt: text of the signed statement, where one was asked for.
+        results: what a committee's members need to decrypt; empty where the asker does.
     """
 
     response: bytes
     compute_microseconds: int
     queue_microseconds: int
     receipt: str | None = None
+    results: bytes = b""
 
 
 @dataclass(slots=True, eq=False)
@@ -58,20 +60,23 @@ class Job:
         self._started_at = time.perf_counter()
         self._stop_timer()
 
-    def succeed(self, content: bytes, receipt_bytes: int, compute_microseconds: int) -> None:
+    def succeed(self, content: bytes, message: Message) -> None:
         """The worker has answered.
 
         Args:
-            content: the response, and the receipt behind it.
+            content: the response, the receipt, and what is for a committee, one behind the other.
+            message: says how long they are.
         """
         if not self.result.done():
             waited = (self._started_at or self._queued_at) - self._queued_at
-            end = len(content) - receipt_bytes
+            end = len(content) - message.receipt - message.results
+            behind = end + message.receipt
             evaluation = Evaluation(
                 content[:end],
-                compute_microseconds,
+                message.microseconds,
                 int(waited * 1e6),
-                content[end:].decode("ascii", "replace") if receipt_bytes else None,
+                content[end:behind].decode("ascii", "replace") if message.receipt else None,
+                content[behind:],
             )
             self.result.set_result(evaluation)
 

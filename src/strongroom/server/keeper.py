@@ -11,8 +11,8 @@ Rules of this process:
    the identity is open, that memory is locked where the system allows, and it has no network. It
    is never written to a core file.
 3. It gives file keys and serving keys to workers, on the links that the front passed to it, and
-   tells the front key configurations and nothing else. The configurations name the packages whose
-   keys it has opened.
+   tells the front key configurations, and signatures of messages to a committee's members, and
+   nothing else. The configurations name the packages whose keys it has opened.
 4. It makes the replay window, in which workers take each sealed request once, and hands it to each
    of them with its first answer.
 5. It dies with the front. When it is gone, so is every serving key that no worker holds, and the
@@ -50,6 +50,7 @@ from strongroom.server.keeper_messages import (
     Link,
     Refused,
     Server,
+    Sign,
     Unlock,
     Unlocked,
     decode,
@@ -127,6 +128,9 @@ class _Keeper:
                 for link in waiting:
                     with suppress(OSError):  # that worker is gone
                         link.send(encode(answer))
+            return True
+        if isinstance(message, Sign):
+            _tell(self._control, self._keys.sign(message))
             return True
         if not isinstance(message, Link) or len(links) != 1:
             return False

@@ -16,6 +16,7 @@ from typing import Annotated, Final, Literal, TypeVar
 import msgspec
 
 from strongroom.errors import ServerError
+from strongroom.keys.identity import Signatures
 from strongroom.server.channel import ErrorReport
 
 MAXIMUM_BYTES: Final = 200_000
@@ -79,7 +80,19 @@ class BrokerFailed(_Record, frozen=True):
     report: ErrorReport
 
 
-FromFront = Unlock | Link | BrokerSaid | BrokerFailed
+class Sign(_Record, frozen=True):
+    """Sign a message to a committee's member as the server. Answered by `Signed`.
+
+    Attributes:
+        number: of the question.
+        head: of the message (`member.channel`).
+    """
+
+    number: int
+    head: Annotated[bytes, msgspec.Meta(max_length=8192)]
+
+
+FromFront = Unlock | Link | BrokerSaid | BrokerFailed | Sign
 
 
 # From the keeper, on the control socket.
@@ -137,7 +150,19 @@ class Authority(_Record, frozen=True):
     text: str
 
 
-FromKeeper = Unlocked | Failed | Configuration | AskBroker | Authority
+class Signed(_Record, frozen=True):
+    """Signatures that the front asked for.
+
+    Attributes:
+        number: of the question.
+        signatures: by the server's identity, for messages to members and for nothing else.
+    """
+
+    number: int
+    signatures: Signatures
+
+
+FromKeeper = Unlocked | Failed | Configuration | AskBroker | Authority | Signed
 
 
 # From a worker, on its link.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import signal
@@ -17,6 +18,7 @@ import msgspec
 
 from strongroom.errors import StrongroomError
 from strongroom.keys.home import home_folder
+from strongroom.keys.identity import PublicIdentity, Signatures
 from strongroom.server.broker_relay import BrokerRelay
 from strongroom.server.channel import ErrorReport
 from strongroom.server.config import ServerConfig
@@ -30,6 +32,8 @@ from strongroom.server.keeper_messages import (
     Failed,
     FromKeeper,
     Link,
+    Sign,
+    Signed,
     Unlock,
     Unlocked,
     decode,
@@ -67,6 +71,9 @@ class KeeperProcess:
         self._changed = asyncio.Event()
         self._closing = False
         self._authorities: dict[str, str] = {}
+        self._public: PublicIdentity | None = None
+        self._signing: dict[int, asyncio.Future[Signatures]] = {}
+        self._questions = itertools.count()
         self._asking: set[asyncio.Task[None]] = set()
         self._broker = _broker(config)
         self._control, theirs = packet_pair()
@@ -113,6 +120,34 @@ class KeeperProcess:
             ServerError: SR-WORKER-LOST if the keeper ended.
         """
         await asyncio.shield(self._unlocked)
+
+    @property
+    def public(self) -> PublicIdentity:
+        """The identity that it holds.
+
+        Raises:
+            ServerError: SR-WORKER-LOST before it is open.
+        """
+        if self._public is None:
+            raise keeper_lost()
+        return self._public
+
+    async def sign(self, head: bytes) -> Signatures:
+        """Signatures of a message to a committee's member.
+
+        Raises:
+            ServerError: SR-WORKER-LOST if the keeper is gone.
+        """
+        number = next(self._questions)
+        answer: asyncio.Future[Signatures] = self._loop.create_future()
+        self._signing[number] = answer
+        try:
+            await self._loop.sock_sendall(self._control, encode(Sign(number, head)))
+            return await answer
+        except OSError as error:
+            raise keeper_lost() from error
+        finally:
+            del self._signing[number]
 
     async def announced(self, packages: Collection[str]) -> None:
         """Wait until the key configuration names all of some packages that were opened.
@@ -183,11 +218,16 @@ class KeeperProcess:
             self._changed.set()
         elif isinstance(message, Authority):
             self._authorities[message.package] = message.text
+        elif isinstance(message, Signed):
+            asked = self._signing.get(message.number)
+            if asked is not None and not asked.done():  # whoever asked may have given up
+                asked.set_result(message.signatures)
         elif isinstance(message, AskBroker):
             asking = self._loop.create_task(self._ask_broker(message))
             self._asking.add(asking)
             asking.add_done_callback(self._asking.discard)
         elif isinstance(message, Unlocked) and not self._unlocked.done():
+            self._public = PublicIdentity.from_text(message.server)
             self._unlocked.set_result(None)
         elif isinstance(message, Failed) and not self._unlocked.done():
             self._unlocked.set_exception(message.report.error())
@@ -217,6 +257,8 @@ class KeeperProcess:
         os.close(self._exit)
         self._control.close()
         self._changed.set()
+        for waiting in self._signing.values():
+            waiting.set_exception(keeper_lost())
         if not self._unlocked.done():
             self._unlocked.set_exception(keeper_lost())
         if self._unlocked.exception() is None and not self._closing:

@@ -17,6 +17,7 @@ from strongroom.errors import AttestationError, KeyStoreError, ServerError, Stro
 from strongroom.keys.identity import Identity, PublicIdentity
 from strongroom.keys.seen import Seen
 from strongroom.keys.serving import CLOCK_SKEW, ServingSecrets
+from strongroom.member.messages import SIGNED_FOR as CHANNEL_PURPOSE
 from strongroom.package.grants import package_of
 from strongroom.server.channel import ErrorReport
 from strongroom.server.clock import Clock
@@ -37,6 +38,8 @@ from strongroom.server.keeper_messages import (
     Released,
     Secret,
     Server,
+    Sign,
+    Signed,
     Tenure,
     ToWorker,
     Unlock,
@@ -140,6 +143,10 @@ class KeptKeys:
         if isinstance(question, Tenure):
             return Until(self._release_ends(question.package))
         return Server(self._identity.fingerprint, self._milliseconds(), self._releases is not None)
+
+    def sign(self, question: Sign) -> Signed:
+        """Sign a message to a committee's member."""
+        return Signed(question.number, self._identity.sign(CHANNEL_PURPOSE, question.head))
 
     def hear_broker(
         self, said: BrokerSaid | BrokerFailed

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # the front does without the engine, and without keys
     from strongroom.protections.interface import KeyNeeds, KeySets
     from strongroom.receipts.statement import Subject
     from strongroom.server.clock import Clock
+    from strongroom.server.committees import CommitteeFolders
     from strongroom.server.keeper_link import KeeperLink
 
 
@@ -32,6 +33,7 @@ class Means:
         has_network: whether this process could not give up its network.
         again: whether workers of this server have loaded these packages before.
         threads: how many threads an evaluation may use.
+        committees: keys of committees that models are encrypted under; None if there are none.
     """
 
     keeper: KeeperLink | None
@@ -39,6 +41,7 @@ class Means:
     has_network: bool
     again: bool
     threads: int = 1
+    committees: CommitteeFolders | None = None
 
 
 def never() -> None:
@@ -66,6 +69,19 @@ class Answer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """Of a model that is encrypted under a committee's key: its members decrypt.
+
+    Attributes:
+        committee: digest of the committee's statement.
+        shown: what an asker gets of the results; the members get them whole.
+    """
+
+    committee: str
+    shown: Callable[[bytes], bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class ServedModel:
     """A package, opened and ready to answer.
 
@@ -84,6 +100,7 @@ class ServedModel:
         ends: gives the time when that ends, UTC; None for never.
         subject: what receipts say of the package; None if there is no key to sign them.
         grant_log: generation and number of entries of its grant log; None if it has none.
+        shared: if members of a committee decrypt its results; None if askers do.
     """
 
     name: str
@@ -100,6 +117,7 @@ class ServedModel:
     ends: Callable[[], datetime | None] = never
     subject: Subject | None = None
     grant_log: tuple[int, int] | None = None
+    shared: Shared | None = None
 
 
 class Loader(Protocol):
@@ -119,6 +137,7 @@ class ModelDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         key_objects: bytes of each object that a key can travel as, and of the file it becomes.
         receipts: whether its answers can come with receipts.
         grant_log: see `ServedModel`.
+        committee: digest of the committee whose members decrypt its results; "" if askers do.
     """
 
     name: str
@@ -135,6 +154,7 @@ class ModelDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     authority: str = ""
     receipts: bool = False
     grant_log: tuple[int, int] | None = None
+    committee: str = ""
 
     @classmethod
     def of(
@@ -162,4 +182,5 @@ class ModelDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             authority=model.authority,
             receipts=model.subject is not None,
             grant_log=model.grant_log,
+            committee="" if model.shared is None else model.shared.committee,
         )

@@ -13,14 +13,16 @@ from functools import partial
 
 from strongroom import protections
 from strongroom.canonical import canonical_json
+from strongroom.compiler.plan import UNSEEN, CommitteeKey
 from strongroom.errors import PackageError, ServerError
 from strongroom.moments import parse_moment
 from strongroom.package.file import SealedPackage, read
 from strongroom.package.grants import MAY_SERVE
-from strongroom.protections.interface import KeySets, Serving
+from strongroom.protections.interface import KeySets, ServerSide, Serving
 from strongroom.receipts.authority import grant_authority
 from strongroom.receipts.statement import Subject
-from strongroom.server.model import Answer, Means, ServedModel, never
+from strongroom.server.committees import CommitteeFolders
+from strongroom.server.model import Answer, Means, ServedModel, Shared, never
 
 
 def open_served(path: str, means: Means) -> ServedModel:
@@ -76,7 +78,12 @@ def _open(package: SealedPackage, means: Means) -> ServedModel:
         ends = partial(keeper.release_ends, digest)
     serving = Serving(keeper, means.clock.now, means.threads)
     side = protection.open_server(manifest.plan, payload, package=digest, serving=serving)
-    return _described(package, side.answer, authority, ends)
+    holder = manifest.plan.holder
+    if not isinstance(holder, CommitteeKey):
+        return _described(package, side.answer, authority, ends)
+    answer = _with_keys(side, _committees(means, manifest.name).key_sets(holder))
+    results = protection.shared_results(manifest.plan, package=digest)
+    return _described(package, answer, authority, ends, Shared(holder.committee, results.shown))
 
 
 def _described(
@@ -84,9 +91,14 @@ def _described(
     answer: Answer,
     authority: str,
     ends: Callable[[], datetime | None] = never,
+    shared: Shared | None = None,
 ) -> ServedModel:
     manifest = package.manifest
     protection = protections.by_name(manifest.protection)
+    # A committee's keys are the server's, and nobody sends any.
+    needs = None
+    if not isinstance(manifest.plan.holder, CommitteeKey):
+        needs = protection.key_needs(manifest.plan)
     return ServedModel(
         name=manifest.name,
         version=manifest.version,
@@ -95,19 +107,41 @@ def _described(
         manifest_json=package.manifest_json.decode(),
         request_limit=protection.request_limit(manifest.plan),
         answer=answer,
-        key_needs=protection.key_needs(manifest.plan),
+        key_needs=needs,
         owner=package.owner.to_text(),
         signatures=canonical_json(package.signatures).decode(),
         authority=authority,
         ends=ends,
         subject=Subject.of(manifest),
         grant_log=(package.log.generation, len(package.grants)),
+        shared=shared,
     )
+
+
+def _committees(means: Means, model: str) -> CommitteeFolders:
+    if means.committees is None:
+        raise ServerError(
+            "SR-SERVER-CONFIG",
+            f"model {model!r} is encrypted under a committee's key, and the server has none",
+            "Serve it with --committee and that committee's folder",
+        )
+    return means.committees
+
+
+def _with_keys(side: ServerSide, committee: KeySets) -> Answer:
+    """Answers with a committee's keys, whoever asks."""
+
+    def answer(
+        request: bytes | memoryview, *, keys: KeySets | None = None, threads: int = 1
+    ) -> bytes:
+        return side.answer(request, keys=committee, threads=threads)
+
+    return answer
 
 
 def _sees_inputs(package: SealedPackage) -> bool:
     """Whether the process that serves it can read what askers send."""
-    return package.manifest.plan.guarantee.inputs_from_server != "hidden"
+    return package.manifest.plan.guarantee.inputs_from_server not in UNSEEN
 
 
 def _refusing(error: PackageError) -> Answer:

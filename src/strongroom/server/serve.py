@@ -8,9 +8,11 @@ import logging
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Generator
-from typing import Any
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+from strongroom.errors import PackageError
 from strongroom.keys.home import home_folder
 from strongroom.keys.seen import Seen
 from strongroom.keys.server_store import ServerKeyStore
@@ -26,20 +28,30 @@ from strongroom.server.private_process import hide_memory
 from strongroom.server.tokens import TokenFile
 from strongroom.server.workers import WorkerPool
 
+if TYPE_CHECKING:
+    from strongroom.server.shared_answers import SharedAnswers
+
 _log = logging.getLogger("strongroom.server")
 
 
-def announce_ready(url: str) -> None:
-    """Print `strongroom serving on https://host:port` on standard output."""
-    print(f"strongroom serving on {url}", flush=True)
+Announce = Callable[[Sequence[ModelDescription], str], None]
+"""Is told what is served, and on which URL, once requests are answered."""
 
 
-def serve(config: ServerConfig, *, announce: Callable[[str], None] = announce_ready) -> None:
+def announce_ready(models: Sequence[ModelDescription], url: str) -> None:
+    """Print `strongroom serving on https://host:port` on standard output, and a line for each
+    model: askers need its name."""
+    lines = [f" model {one.name}, version {one.version}, {one.protection}" for one in models]
+    # At once: who waits for the first line may close the pipe after it.
+    print("\n".join([f"strongroom serving on {url}", *lines]), flush=True)
+
+
+def serve(config: ServerConfig, *, announce: Announce = announce_ready) -> None:
     """Run a server until SIGTERM or SIGINT, then drain it. Logs JSON lines on standard error.
 
     Args:
         config: what to serve, and how.
-        announce: called with the server's URL once requests are answered.
+        announce: called with the models and the server's URL once requests are answered.
 
     Raises:
         ServerError: SR-SERVER-CONFIG, SR-SERVER-TLS; SR-WORKER-* if the workers can't start.
@@ -62,10 +74,11 @@ async def _run(
     listener: socket.socket,
     tls: ssl.SSLContext | None,
     tokens: TokenFile,
-    announce: Callable[[str], None],
+    announce: Announce,
 ) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_log_loop_fault)
+    shared = None
     stop = _Stop()
     keeper = None if config.identity is None else KeeperProcess(config, stop.ask)
     pool = WorkerPool(config, keeper, _examine(config))
@@ -74,9 +87,12 @@ async def _run(
         try:
             models = await stop.starting
             catalogue = Catalogue(models, config.request_bytes)
+            shared = _shared(config, keeper)
             with _key_store(config, models) as key_store:
-                app = application(config, catalogue, pool, tokens, key_store, keeper)
-                stop.server = AnnouncingServer(uvicorn_config(config, app, tls), announce)
+                app = application(config, catalogue, pool, tokens, key_store, keeper, shared)
+                stop.server = AnnouncingServer(
+                    uvicorn_config(config, app, tls), partial(announce, catalogue.models)
+                )
                 if stop.asked:
                     return
                 await stop.server.serve([listener])
@@ -85,6 +101,8 @@ async def _run(
                 raise
         finally:
             await pool.close()
+            if shared is not None:
+                await shared.close()
             if keeper is not None:
                 await keeper.close()
     if keeper is not None and keeper.lost:
@@ -108,10 +126,25 @@ def _examine(config: ServerConfig) -> Callable[[tuple[ModelDescription, ...]], N
 
     def examine(models: tuple[ModelDescription, ...]) -> None:
         for model in models:
-            if model.grant_log is not None:
+            if model.grant_log is None:
+                continue
+            try:
                 seen.saw_grant_log(model.digest, *model.grant_log)
+            except PackageError as error:
+                # Of several packages the operator has to know which one.
+                told = f"model {model.name}: {error.message}"
+                raise PackageError(error.code, told, error.remedy) from error
 
     return examine
+
+
+def _shared(config: ServerConfig, keeper: KeeperProcess | None) -> SharedAnswers | None:
+    """The committees, if there are any: only then the front needs what knows their keys."""
+    if keeper is None or not config.committees:
+        return None
+    from strongroom.server.shared_answers import SharedAnswers
+
+    return SharedAnswers(config, keeper)
 
 
 @contextlib.contextmanager

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from strongroom.errors import ServerError, StrongroomError
+from strongroom.errors import CommitteeError, ServerError, StrongroomError
 
 _SKIPPED_BYTES: Final = 256 << 10
 """A refused body up to this size is skipped, and the connection lives on."""
@@ -128,7 +128,10 @@ class EarlyRefusal(Response):
 
 def _error(error: StrongroomError) -> tuple[bytes, dict[str, str]]:
     line = " ".join(str(error).split())
-    body = msgspec.json.encode({"error": line, "code": error.code})
+    answer: dict[str, Any] = {"error": line, "code": error.code}
+    if isinstance(error, CommitteeError) and error.members:
+        answer["members"] = error.members
+    body = msgspec.json.encode(answer)
     return body, {"content-type": "application/json", **_extra_headers(error)}
 
 

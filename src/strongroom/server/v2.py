@@ -12,7 +12,8 @@ string (RFC 4648). The response is binary where the request asks for it (`binary
 Everything that is not exactly so is refused with SR-REQUEST-FORMAT. Unknown *parameters* are
 ignored: the protocol leaves them to the server, and clients send some unasked. Two are ours: a
 request's `package_digest` names the package that shall answer, and a response's the one that did;
-a request's `receipt`, if true, asks for a signed statement, the response's `receipt`.
+a request's `receipt`, if true, asks for a signed statement, the response's `receipt`; and a
+request's `query` is what the members of a committee must see before they decrypt its results.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ class InferRequest:
         package_digest: of the package that shall answer, or None if any may.
         binary_output: whether the response has to be binary.
         receipt: whether the answer has to come with a receipt.
+        query: text of a signed query (`keys.query`); "" if there is none.
     """
 
     id: str | None
@@ -78,6 +80,7 @@ class InferRequest:
     package_digest: str | None
     binary_output: bool
     receipt: bool = False
+    query: str = ""
 
 
 _decoder: Final = msgspec.json.Decoder(_Request)
@@ -154,7 +157,10 @@ def parse_request(body: memoryview, header: str | None) -> InferRequest:
     receipt = request.parameters.get("receipt", False)
     if not isinstance(receipt, bool):
         raise _malformed("receipt is neither true nor false")
-    return InferRequest(request.id, content, digest, _wants_binary(request), receipt)
+    query = request.parameters.get("query", "")
+    if not isinstance(query, str):
+        raise _malformed("query is no text")
+    return InferRequest(request.id, content, digest, _wants_binary(request), receipt, query)
 
 
 def _content(tensor: _Input, rest: memoryview, *, binary: bool) -> memoryview:

@@ -52,6 +52,7 @@ from strongroom.server.channel import (
     write_arena,
 )
 from strongroom.server.clock import Clock
+from strongroom.server.committees import CommitteeFolders
 from strongroom.server.keeper_link import KeeperLink
 from strongroom.server.log import exception_frames, exception_type
 from strongroom.server.model import Loader, Means, ModelDescription, ServedModel
@@ -91,13 +92,29 @@ class _Channel:
         return self._view[:length]
 
     def send(
-        self, kind: Kind, content: bytes = b"", microseconds: int = 0, receipt: bytes = b""
+        self,
+        kind: Kind,
+        content: bytes = b"",
+        microseconds: int = 0,
+        receipt: bytes = b"",
+        results: bytes = b"",
     ) -> None:
-        write_arena(self._responses, content)
-        if receipt:
-            write_arena(self._responses, receipt, len(content))
-        length = len(content) + len(receipt)
-        self._control.send(pack(Message(kind, 0, length, microseconds, receipt=len(receipt))))
+        length = 0
+        for part in (content, receipt, results):
+            write_arena(self._responses, part, length)
+            length += len(part)
+        self._control.send(
+            pack(
+                Message(
+                    kind,
+                    0,
+                    length,
+                    microseconds,
+                    receipt=len(receipt),
+                    results=len(results),
+                )
+            )
+        )
 
     def report(self, error: Exception) -> None:
         """Tell the front what went wrong."""
@@ -139,6 +156,8 @@ def main(arguments: list[str]) -> None:
     largest = max((size for one in descriptions for _, size in one.key_objects), default=0)
     # What an operation uses stays mapped until its end, whatever the cache has let go by then.
     mapped = 2 * (startup.key_cache_bytes + largest) if largest else 0
+    if means.committees is not None:
+        mapped += 2 * startup.key_cache_bytes + means.committees.key_bytes
     _limit_memory(startup.memory_bytes, mapped, startup.threads)
     channel.send(Kind.READY, msgspec.json.encode(descriptions))
 
@@ -177,12 +196,14 @@ def _answer(
         )
     request = channel.request(job.length)
     with key_sets.of(_tenant(job)) as keys:
-        response = model.answer(request, keys=keys, threads=threads)
+        response, results = model.answer(request, keys=keys, threads=threads), b""
+    if model.shared is not None:
+        response, results = model.shared.shown(response), response
     microseconds = (time.perf_counter_ns() - started) // 1000
     receipt = b""
     if job.receipt and model.subject is not None and means.keeper is not None:
         receipt = means.keeper.receipt(model.subject, request, response).encode()
-    channel.send(Kind.ANSWER, response, microseconds, receipt)
+    channel.send(Kind.ANSWER, response, microseconds, receipt, results)
 
 
 def _store_key(channel: _Channel, key_folder: Path, job: Message) -> None:
@@ -213,7 +234,10 @@ def _means(link: list[int], startup: Startup) -> Means:
         drop_capabilities()
     clock = Clock()
     keeper = KeeperLink(socket.socket(fileno=link[0]), clock) if link else None
-    return Means(keeper, clock, has_network, startup.again, startup.threads)
+    committees = None
+    if startup.committees:
+        committees = CommitteeFolders(startup.committees, startup.key_cache_bytes)
+    return Means(keeper, clock, has_network, startup.again, startup.threads, committees)
 
 
 def _load(startup: Startup, means: Means) -> list[ServedModel]:

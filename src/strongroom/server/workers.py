@@ -82,6 +82,7 @@ class WorkerPool:
             request_arena_bytes=config.request_bytes,
             key_folder=str(config.keys_at),
             key_cache_bytes=config.key_cache_bytes,
+            committees=config.committees,
         )
         self._places = config.workers + config.queue_length
         self._seats = [_Seat(number) for number in range(config.workers)]
@@ -252,7 +253,7 @@ class WorkerPool:
         if (
             content is None
             or message.kind not in (Kind.ANSWER, Kind.REFUSED, Kind.FAULT)
-            or message.receipt > len(content)
+            or message.receipt + message.results > len(content)
         ):
             self._abandon(seat, lost("the worker broke its protocol"))
             return
@@ -260,7 +261,7 @@ class WorkerPool:
         seat.job = None
         process.release(len(job.request))
         if message.kind == Kind.ANSWER:
-            job.succeed(content, message.receipt, message.microseconds)
+            job.succeed(content, message)
         else:
             job.fail(_reported(message, content))
         self._next(seat)

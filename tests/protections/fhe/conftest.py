@@ -1,5 +1,5 @@
-"""Makes the modules beside the tests importable, and the compiler's small networks; and one small
-model for those that need any."""
+"""Makes the modules beside the tests importable, the compiler's small networks and the small
+committees; and one small model for those that need any."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[2] / "compiler"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "keys" / "committee"))
 
 from exchanges import Exchange
 

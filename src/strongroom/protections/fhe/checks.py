@@ -12,6 +12,7 @@
 5. The server's flooding is at least what the statement claims.
 
 The weights are the owner's to protect: a client does not demand that they be hidden from itself.
+If its policy says that the server must not see them either, the statement has to say so too.
 """
 
 from __future__ import annotations
@@ -22,16 +23,23 @@ from typing import Final
 import msgspec
 
 from strongroom.compiler.guarantee import linear_guarantee
+from strongroom.compiler.hidden_guarantee import hidden_linear_guarantee
+from strongroom.compiler.hidden_precision import hidden_flood
 from strongroom.compiler.network_guarantee import network_guarantee
+from strongroom.compiler.network_hidden_noise import hidden_flood as hidden_network_flood
 from strongroom.compiler.network_noise import decryption_flood as network_decryption_flood
 from strongroom.compiler.network_noise import sanitising_flood as network_sanitising_flood
-from strongroom.compiler.plan import Guarantee, NetworkLayout, Plan
+from strongroom.compiler.plan import UNSEEN, Guarantee, HiddenLinearLayout, NetworkLayout, Plan
 from strongroom.compiler.precision import decryption_flood, sanitising_flood
 from strongroom.engine import satisfying
 from strongroom.errors import PolicyError
 from strongroom.policy import Policy
 from strongroom.protections.fhe.circuit import LinearCircuit
+from strongroom.protections.fhe.hidden_linear_circuit import HiddenLinearCircuit
+from strongroom.protections.fhe.holders import require_holder
 from strongroom.protections.fhe.network_circuit import NetworkCircuit
+
+Circuit = LinearCircuit | HiddenLinearCircuit | NetworkCircuit
 
 _TOLERANCE_BITS = 1e-6
 """For the rounding of logarithms between machines."""
@@ -40,6 +48,8 @@ _TOLERANCE_BITS = 1e-6
 _DERIVED: Final = (
     "protection",
     "weights_from_server",
+    "inputs_from_server",
+    "outputs_from_server",
     "weights_from_client",
     "ring_degree",
     "log_modulus",
@@ -59,7 +69,7 @@ _DEMANDS: Final = (
 """Fields of a statement that repeat those of the policy that the model was protected under."""
 
 
-def circuit_of(plan: Plan) -> LinearCircuit | NetworkCircuit:
+def circuit_of(plan: Plan) -> Circuit:
     """A plan's circuit, whatever its kind.
 
     Raises:
@@ -67,6 +77,8 @@ def circuit_of(plan: Plan) -> LinearCircuit | NetworkCircuit:
     """
     if isinstance(plan.layout, NetworkLayout):
         return NetworkCircuit.of(plan)
+    if isinstance(plan.layout, HiddenLinearLayout):
+        return HiddenLinearCircuit.of(plan)
     return LinearCircuit.of(plan)
 
 
@@ -76,6 +88,7 @@ def check_plan(plan: Plan, policy: Policy) -> None:
     Raises:
         PolicyError: SR-PARAMETERS-UNKNOWN, -INSECURE, SR-PLAN-INVALID, -FLOODING, -GUARANTEE.
     """
+    require_holder(plan)
     circuit = circuit_of(plan)
     _check_security(plan, policy)
     _check_guarantee(plan, circuit, policy)
@@ -98,11 +111,13 @@ def _check_security(plan: Plan, policy: Policy) -> None:
         )
 
 
-def _check_guarantee(plan: Plan, circuit: LinearCircuit | NetworkCircuit, policy: Policy) -> None:
+def _check_guarantee(plan: Plan, circuit: Circuit, policy: Policy) -> None:
     stated = plan.guarantee
     problem = ""
-    if not (stated.inputs_from_server == stated.outputs_from_server == "hidden"):
+    if not {stated.inputs_from_server, stated.outputs_from_server} <= set(UNSEEN):
         problem = "inputs or answers would be visible to the server"
+    elif policy.hide == "model" and stated.weights_from_server not in UNSEEN:
+        problem = "the model would be visible to the server"
     elif stated.decryption_bits < policy.decryption_bits:
         problem = (
             f"decryption_bits is {stated.decryption_bits}, the policy demands "
@@ -123,7 +138,7 @@ def _check_guarantee(plan: Plan, circuit: LinearCircuit | NetworkCircuit, policy
         )
 
 
-def _untrue(plan: Plan, circuit: LinearCircuit | NetworkCircuit) -> str:
+def _untrue(plan: Plan, circuit: Circuit) -> str:
     """What a statement says that the plan is not; empty if nothing."""
     stated = plan.guarantee
     try:
@@ -143,7 +158,7 @@ def _equal(stated: object, true: object) -> bool:
     return stated == true
 
 
-def _statement(plan: Plan, circuit: LinearCircuit | NetworkCircuit, claimed: Policy) -> Guarantee:
+def _statement(plan: Plan, circuit: Circuit, claimed: Policy) -> Guarantee:
     """The statement that follows from a plan and the policy that it was made under."""
     if isinstance(circuit, NetworkCircuit):
         return network_guarantee(
@@ -154,6 +169,14 @@ def _statement(plan: Plan, circuit: LinearCircuit | NetworkCircuit, claimed: Pol
             claimed,
             results=circuit.packing.sums.groups,
         )
+    if isinstance(circuit, HiddenLinearCircuit):
+        return hidden_linear_guarantee(
+            circuit.parameters,
+            circuit.layout.columns,
+            claimed,
+            circuit.holding,
+            results=circuit.packing.groups,
+        )
     return linear_guarantee(
         circuit.parameters,
         circuit.layout.input_limbs,
@@ -163,9 +186,19 @@ def _statement(plan: Plan, circuit: LinearCircuit | NetworkCircuit, claimed: Pol
     )
 
 
-def _check_flooding(plan: Plan, circuit: LinearCircuit | NetworkCircuit, policy: Policy) -> None:
+def _check_flooding(plan: Plan, circuit: Circuit, policy: Policy) -> None:
     layout, claimed_bits = circuit.layout, plan.guarantee.sanitising_bits
-    if isinstance(circuit, NetworkCircuit):
+    if isinstance(circuit, NetworkCircuit) and circuit.layout.holding is not None:
+        # One flood serves both: what the client asks for, and what the statement claims.
+        decryption = sanitising = hidden_network_flood(
+            circuit.parameters,
+            circuit.packing.sums,
+            circuit.sending.log_dropped,
+            circuit.layout.log_noise,
+            msgspec.structs.replace(policy, sanitising_bits=claimed_bits),
+            circuit.layout.holding,
+        )
+    elif isinstance(circuit, NetworkCircuit):
         sending, log_noise = circuit.sending, circuit.layout.log_noise
         if log_noise < sending.least_log_noise:
             raise PolicyError(
@@ -176,6 +209,17 @@ def _check_flooding(plan: Plan, circuit: LinearCircuit | NetworkCircuit, policy:
             )
         decryption = network_decryption_flood(sending, log_noise, policy)
         sanitising = network_sanitising_flood(sending, log_noise, claimed_bits)
+    elif isinstance(circuit, HiddenLinearCircuit):
+        # One flood serves both: what the client asks for, and what the statement claims.
+        decryption = sanitising = hidden_flood(
+            circuit.parameters,
+            circuit.limbs,
+            circuit.layout.log_input_scale,
+            circuit.layout.log_weight_scale,
+            circuit.shape,
+            circuit.holding,
+            msgspec.structs.replace(policy, sanitising_bits=claimed_bits),
+        )
     else:
         parameters, limbs, shape = circuit.parameters, circuit.limbs, circuit.shape
         log_weight = circuit.layout.log_weight_scale

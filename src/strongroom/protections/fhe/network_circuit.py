@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from strongroom.compiler.network_levels import MOST_SCALE_BITS, SPARE_BITS, sent_scale
 from strongroom.compiler.network_messages import NetworkSizes, uploaded_key_bytes
 from strongroom.compiler.network_noise import Sending
 from strongroom.compiler.network_packing import NetworkPacking, StepPacking
-from strongroom.compiler.plan import CircuitLayout, NetworkLayout, Plan
-from strongroom.engine import RELINEARISATION, Parameters, catalogued
+from strongroom.compiler.plan import CircuitLayout, CommitteeKey, NetworkLayout, Plan
+from strongroom.engine import RELINEARISATION, Parameters, PublicKey, SecretKey, catalogued
+from strongroom.engine.hidden_towers import HiddenTowerPlan, TowerLevel
 from strongroom.engine.periodic_products import PeriodicLayout
 from strongroom.engine.slot_sums import SumLayout
 from strongroom.protections.fhe.soundness import (
@@ -82,6 +83,7 @@ class NetworkCircuit:
             scales[0],
             response_scale,
             packing.sums,
+            seeded=_is_seeded(plan, layout),
         )
         if not 1 <= layout.blocks_per_request <= sizes.blocks_per_request():
             raise contradiction("a full request would be larger than the protocol allows")
@@ -90,7 +92,7 @@ class NetworkCircuit:
         needs = KeyNeeds(
             plan.parameters,
             tuple(KeyNeed(element, its_limbs) for element, its_limbs in layout.keys),
-            layout.sum_limbs,
+            0 if layout.hidden else layout.sum_limbs,
         )
         return cls(
             parameters,
@@ -103,6 +105,33 @@ class NetworkCircuit:
             needs,
             binding(plan, package),
         )
+
+    def encrypted_under(self, key: SecretKey | PublicKey) -> NetworkCircuit:
+        """The same for weights and rows that are encrypted under a key, secret or public."""
+        return replace(self, sizes=replace(self.sizes, seeded=isinstance(key, SecretKey)))
+
+    def sources(self, number: int) -> int:
+        """How many ciphertexts a step's vector takes."""
+        return self.packing.steps[number - 1].chunks if number else 1
+
+    def product_level(self, number: int) -> tuple[int, Fraction]:
+        """Primes and scale of a step's rescaled product."""
+        step = self.layout.steps[number]
+        scale = self.step_scales[number] * Fraction(2) ** step.log_weight_scale
+        return _dropped(self.parameters, self.step_limbs[number], scale, step.drop)
+
+    def tower_plans(self, number: int) -> tuple[HiddenTowerPlan, ...]:
+        """Of the circuits of a hidden model's step."""
+        limbs, scale = self.product_level(number)
+        plans: list[HiddenTowerPlan] = []
+        for circuit in self.layout.steps[number].circuits:
+            levels = [
+                TowerLevel(drop, level.terms, level.constant)
+                for drop, level in zip(circuit.drops, circuit.hidden, strict=True)
+            ]
+            plans.append(HiddenTowerPlan.of(self.parameters, levels, limbs, scale))
+            limbs, scale = plans[-1].every_limbs[-1], plans[-1].every_scale[-1]
+        return tuple(plans)
 
     @property
     def input_scale(self) -> Fraction:
@@ -121,6 +150,38 @@ class NetworkCircuit:
         return self.layout.blocks_per_request * self.layout.rows_per_ciphertext
 
 
+def _is_seeded(plan: Plan, layout: NetworkLayout) -> bool:
+    """Whether rows, and weights of a hidden model, are encrypted with the secret key: they are not
+    where a committee holds it, or will."""
+    if layout.holding is None:
+        return True
+    if plan.holder is None:
+        return layout.holding.share_budget is None
+    return not isinstance(plan.holder, CommitteeKey)
+
+
+def _require_sound_holding(plan: Plan, layout: NetworkLayout, parameters: Parameters) -> None:
+    """Whether circuits say what a hidden model's must, and the key is held as floods suppose."""
+    holding = layout.holding
+    for step in layout.steps:
+        for circuit in step.circuits:
+            if len(circuit.hidden) != (len(circuit.drops) if holding else 0):
+                raise contradiction("its circuits don't say which of their coefficients it has")
+            if holding and (circuit.kind != "tower" or 0 in circuit.drops):
+                raise contradiction("it has a circuit that can't be hidden")
+            for number, level in enumerate(circuit.hidden):
+                if list(level.terms) != sorted(set(level.terms) & set(range(number + 1))):
+                    raise contradiction("a level of a circuit takes values that it does not have")
+    if holding is None:
+        return
+    if not parameters.special_primes:
+        raise contradiction("its parameters have no keys to multiply with")
+    if holding.share_budget is None and holding.parts > 1:
+        raise contradiction("its owner's key has more than one part")
+    if isinstance(plan.holder, CommitteeKey) and holding.share_budget != plan.holder.share_budget:
+        raise contradiction("its flooding is for another share budget than its committee's")
+
+
 def _require_sound(plan: Plan, layout: NetworkLayout, parameters: Parameters) -> None:
     """Everything that must hold before a plan's numbers are computed with."""
     require_sound_ranges(plan, layout, layout.features)
@@ -130,6 +191,7 @@ def _require_sound(plan: Plan, layout: NetworkLayout, parameters: Parameters) ->
         raise contradiction("its reach is out of bounds")
     if any(len(step.circuits) > _MOST_CIRCUITS for step in layout.steps):
         raise contradiction("a step has too many circuits")
+    _require_sound_holding(plan, layout, parameters)
     if layout.rows_per_ciphertext > _MOST_VECTORS:
         raise contradiction("its ciphertexts hold too many rows")
     limits = (layout.response_limbs, layout.sum_limbs, layout.input_limbs, parameters.limbs)
@@ -159,14 +221,18 @@ def _require_sound(plan: Plan, layout: NetworkLayout, parameters: Parameters) ->
 
 
 def _require_true_sizes(plan: Plan, layout: NetworkLayout, sizes: NetworkSizes, rows: int) -> None:
-    """Whether a plan's costs say what its messages and keys will take."""
+    """Whether a plan's costs say what its messages and keys will take: those that it was made for,
+    whoever's key it is tried with."""
+    holding = layout.holding
+    sizes = replace(sizes, seeded=holding is None or holding.share_budget is None)
+    public_limbs = 0 if holding is not None else layout.sum_limbs
     true = {
         "rows_per_request": rows,
         "request_bytes": sizes.request(1),
         "response_bytes": sizes.response(1),
         "full_request_bytes": sizes.request(rows),
         "full_response_bytes": sizes.response(rows),
-        "evaluation_key_bytes": uploaded_key_bytes(sizes.parameters, layout.keys, layout.sum_limbs),
+        "evaluation_key_bytes": uploaded_key_bytes(sizes.parameters, layout.keys, public_limbs),
     }
     if any(getattr(plan.costs, name) != value for name, value in true.items()):
         raise contradiction("its costs are not those of its requests")

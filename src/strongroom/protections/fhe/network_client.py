@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from strongroom import engine
-from strongroom.engine import SecretKey
+from strongroom.engine import PublicKey, SecretKey
 from strongroom.keys.key_sets import ClientKeySet
-from strongroom.models.feature_columns import RowRefused
 from strongroom.models.features import Features
 from strongroom.protections.fhe import wire
 from strongroom.protections.fhe.client_side import PendingRequest
 from strongroom.protections.fhe.network_circuit import NetworkCircuit
+from strongroom.protections.fhe.network_results import network_scores, read_network_results
 from strongroom.protections.fhe.ranges import FeatureRanges
 
 
@@ -30,20 +31,29 @@ class EncodedRows:
     ciphertexts: tuple[NDArray[np.float64] | NDArray[np.complex128], ...]
 
 
-class NetworkClient:
-    """One client's end: a plan and a secret key. Safe from several threads."""
+class NetworkAsker:
+    """Makes requests under a key, public or secret, and scores of what is opened of their results.
+    Safe from several threads.
+
+    Args:
+        circuit: of the plan.
+        key: to encrypt rows with.
+        key_set: the identifier of the evaluation keys, 16 bytes.
+        features, names: of the plan.
+    """
 
     def __init__(
         self,
         circuit: NetworkCircuit,
-        secret: SecretKey,
+        key: SecretKey | PublicKey,
+        key_set: bytes,
         *,
         features: Features,
         names: tuple[str, ...],
     ) -> None:
         self._circuit = circuit
-        self._secret = secret
-        self._key_set = ClientKeySet(secret, circuit.needs)
+        self._key = key
+        self._key_set_identifier = key_set
         layout = circuit.layout
         self._ranges = FeatureRanges(
             np.array(layout.centre),
@@ -59,11 +69,6 @@ class NetworkClient:
     def rows_per_request(self) -> int:
         """How many rows one request holds at most."""
         return self._circuit.rows_per_request
-
-    @property
-    def key_set(self) -> ClientKeySet:
-        """The keys that the server needs."""
-        return self._key_set
 
     def check(self, rows: NDArray[np.float64]) -> None:
         """See `protections.interface.ClientSide.check`."""
@@ -87,58 +92,61 @@ class NetworkClient:
         """See `protections.interface.ClientSide.encrypt`."""
         circuit = self._circuit
         envelope = wire.Envelope.fresh(encoded.rows)
-        parts = [envelope.to_bytes(wire.REQUEST, circuit.binding), self._key_set.identifier]
+        parts = [envelope.to_bytes(wire.REQUEST, circuit.binding), self._key_set_identifier]
         for slots in encoded.ciphertexts:
             plaintext = engine.encode_slots(
                 circuit.parameters, slots, circuit.input_scale, circuit.layout.input_limbs
             )
-            parts.append(engine.ciphertext_to_bytes(self._secret.encrypt(plaintext)))
+            parts.append(engine.ciphertext_to_bytes(self._key.encrypt(plaintext)))
         return PendingRequest(b"".join(parts), envelope)
+
+    def scores(
+        self, pending: PendingRequest, values: Sequence[NDArray[np.float64]]
+    ) -> NDArray[np.float64]:
+        """Raw scores, shape (rows, outputs), rounded to the declared precision.
+
+        Args:
+            values: the opened and flooded coefficients of each result, in the order of
+                `network_results.network_result_places`.
+
+        Raises:
+            RowRefused: SR-INPUT-RANGE, a score is larger than there is room for.
+        """
+        step = 2.0**self._circuit.layout.log_output_step
+        rounded = [np.round(its_values / step) * step for its_values in values]
+        return network_scores(self._circuit, pending.envelope.rows, rounded)
+
+
+class NetworkClient(NetworkAsker):
+    """One client's end: a plan and a secret key. Safe from several threads."""
+
+    def __init__(
+        self,
+        circuit: NetworkCircuit,
+        secret: SecretKey,
+        *,
+        features: Features,
+        names: tuple[str, ...],
+    ) -> None:
+        self._secret = secret
+        self._key_set = ClientKeySet(secret, circuit.needs)
+        super().__init__(circuit, secret, self._key_set.identifier, features=features, names=names)
+
+    @property
+    def key_set(self) -> ClientKeySet:
+        """The keys that the server needs."""
+        return self._key_set
 
     def decrypt(self, pending: PendingRequest, response: bytes) -> NDArray[np.float64]:
         """See `protections.interface.ClientSide.decrypt`."""
-        circuit = self._circuit
-        view = memoryview(response)
-        rows = pending.envelope.rows
-        body = wire.read_answer(view, pending.envelope, circuit.binding, circuit.rows_per_request)
-        wire.require_size(view, circuit.sizes.response(rows))
-        blocks = []
-        for block in wire.blocks(circuit.layout.rows_per_ciphertext, rows):
-            groups = []
-            for group in range(circuit.packing.sums.groups):
-                size = circuit.sizes.response_ciphertext(group)
-                groups.append(self._open(body[:size], group))
-                body = body[size:]
-            blocks.append(np.hstack(groups)[: block.stop - block.start])
-        scores = np.vstack(blocks)
-        beyond = (np.abs(scores) >= 2.0**circuit.layout.log_bound).any(axis=1)
-        if beyond.any():
-            # One row can spoil all that share its ciphertext.
-            step = circuit.layout.rows_per_ciphertext
-            first = int(np.argmax(beyond)) // step * step
-            others = min(step, len(scores) - first) - 1
-            raise RowRefused(
-                "SR-INPUT-RANGE",
-                first,
-                (f", or one of the {others} after it," if others else "")
-                + " has a score larger than the model was planned for, so that it can't be trusted",
-                "Check the units of its values, or have the model protected with a wider sample",
+        layout = self._circuit.layout
+        values = [
+            self._secret.decrypt(
+                ciphertext,
+                place.positions,
+                log_sigma=layout.decryption_log_sigma,
+                step=2.0**layout.log_output_step,
             )
-        return scores
-
-    def _open(self, data: memoryview, group: int) -> NDArray[np.float64]:
-        """The sums of a group, shape (vectors, outputs of the group), flooded and rounded."""
-        circuit, sums = self._circuit, self._circuit.packing.sums
-        positions = sums.positions(group)
-        ciphertext = engine.ciphertext_from_bytes(
-            circuit.parameters, data, limbs=circuit.layout.response_limbs, positions=positions
-        )
-        if ciphertext.packing != "coefficients" or ciphertext.scale != circuit.response_scale:
-            raise wire.malformed("a result has another packing or scale than the plan says")
-        values = self._secret.decrypt(
-            ciphertext,
-            positions,
-            log_sigma=circuit.layout.decryption_log_sigma,
-            step=2.0**circuit.layout.log_output_step,
-        )
-        return sums.sums(values)
+            for place, ciphertext in read_network_results(self._circuit, pending.envelope, response)
+        ]
+        return self.scores(pending, values)

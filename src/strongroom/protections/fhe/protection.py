@@ -11,21 +11,34 @@ from numpy.typing import NDArray
 
 from strongroom.compiler.affine import Affine, fold_affine
 from strongroom.compiler.grids import arranged
+from strongroom.compiler.holding import ONE_OWNER, KeyHolding
 from strongroom.compiler.layer_names import LayerName, layer_names
 from strongroom.compiler.layering import is_affine, layered
 from strongroom.compiler.linear import ScaledAffine, plan_linear
 from strongroom.compiler.network import NetworkChoice, plan_network
 from strongroom.compiler.network_stages import network_stages
-from strongroom.compiler.plan import LinearLayout, NetworkLayout, Plan
+from strongroom.compiler.plan import HiddenLinearLayout, LinearLayout, NetworkLayout, Plan
 from strongroom.compiler.stages import Stage, linear_stages
-from strongroom.engine import SecretKey, catalogued
+from strongroom.engine import PublicKey
 from strongroom.errors import ModelError, PackageError
+from strongroom.keys.key_sets import stored_secret
 from strongroom.models.graph import Graph
 from strongroom.package.payload import Payload
 from strongroom.policy import Policy
 from strongroom.protections.fhe.checks import check_plan, circuit_of
 from strongroom.protections.fhe.circuit import LinearCircuit
 from strongroom.protections.fhe.client_side import LinearClient
+from strongroom.protections.fhe.hidden_linear import HiddenLinearCandidate
+from strongroom.protections.fhe.hidden_linear_circuit import HiddenLinearCircuit
+from strongroom.protections.fhe.hidden_linear_client import HiddenLinearClient
+from strongroom.protections.fhe.hidden_linear_payload import hidden_payload_from_bytes
+from strongroom.protections.fhe.hidden_linear_server import HiddenLinearServer
+from strongroom.protections.fhe.hidden_network_payload import (
+    hidden_network_from_bytes,
+    hidden_network_to_bytes,
+)
+from strongroom.protections.fhe.hidden_network_server import HiddenNetworkServer
+from strongroom.protections.fhe.holders import holder_key_set, owner_secret
 from strongroom.protections.fhe.network_circuit import NetworkCircuit
 from strongroom.protections.fhe.network_client import NetworkClient
 from strongroom.protections.fhe.network_payload import (
@@ -37,7 +50,16 @@ from strongroom.protections.fhe.network_payload import (
 from strongroom.protections.fhe.network_server import NetworkServer
 from strongroom.protections.fhe.payload import payload_from_bytes, payload_to_bytes
 from strongroom.protections.fhe.server_side import LinearServer
-from strongroom.protections.interface import Candidate, KeyNeeds, KeyProvider, SealingKeys, Serving
+from strongroom.protections.fhe.shared_client import SharedClient
+from strongroom.protections.fhe.shared_results import FheSharedResults, hidden_circuit
+from strongroom.protections.interface import (
+    Candidate,
+    KeyNeeds,
+    KeyProvider,
+    SealingKeys,
+    Serving,
+    WeightKey,
+)
 
 NAME: Final = "fhe"
 
@@ -52,8 +74,10 @@ class LinearCandidate:
     plan: Plan
     affine: Affine
 
-    def payload(self) -> Payload:
+    def payload(self, key: WeightKey | None = None) -> Payload:
         """See `protections.interface.Candidate`."""
+        if key is not None:
+            raise ValueError("a key for weights of a model that hides nothing")
         layout = LinearCircuit.of(self.plan).layout
         centre, half_width = np.array(layout.centre), np.array(layout.half_width)
         return {SEGMENT: payload_to_bytes(ScaledAffine.of(self.affine, centre, half_width))}
@@ -76,9 +100,16 @@ class NetworkCandidate:
         """See `protections.interface.Candidate`."""
         return self.choice.plan
 
-    def payload(self) -> Payload:
+    def payload(self, key: WeightKey | None = None) -> Payload:
         """See `protections.interface.Candidate`."""
-        return {SEGMENT: network_payload_to_bytes(self.choice.model)}
+        layout = self.plan.layout
+        hidden = isinstance(layout, NetworkLayout) and layout.hidden
+        if not hidden and key is None:
+            return {SEGMENT: network_payload_to_bytes(self.choice.model)}
+        if not hidden or key is None:
+            raise ValueError("a key is for the weights of a hidden model, and one needs a key")
+        circuit = NetworkCircuit.of(self.plan).encrypted_under(key)
+        return {SEGMENT: hidden_network_to_bytes(circuit, self.choice.model, key)}
 
     def stages(self) -> tuple[Stage, ...]:
         """See `protections.interface.Candidate`."""
@@ -103,8 +134,12 @@ class FheProtection:
         return False
 
     def candidates(
-        self, graph: Graph, sample: NDArray[np.float64], policy: Policy
-    ) -> Sequence[LinearCandidate] | Sequence[NetworkCandidate]:
+        self,
+        graph: Graph,
+        sample: NDArray[np.float64],
+        policy: Policy,
+        holding: KeyHolding = ONE_OWNER,
+    ) -> Sequence[Candidate]:
         """See `protections.interface.ServedProtection.candidates`."""
         if is_affine(graph):
             affine = fold_affine(graph)
@@ -112,10 +147,12 @@ class FheProtection:
             layers = layered(graph).folded()
             if len(layers.layers) > 1:
                 names = layer_names(graph, layers)
-                choices = plan_network(*arranged(graph, layers), sample, policy)
+                choices = plan_network(*arranged(graph, layers), sample, policy, holding)
                 return [NetworkCandidate(choice, names) for choice in choices]
             (layer,) = layers.layers
             affine = Affine(layer.weights.reshape(layer.units, -1), layer.bias.reshape(-1))
+        if policy.hide == "model":
+            return [HiddenLinearCandidate.of(graph, affine, sample, policy, holding)]
         return [LinearCandidate(plan_linear(graph, affine, sample, policy), affine)]
 
     def tensor_candidates(
@@ -130,12 +167,19 @@ class FheProtection:
 
     def open_server(
         self, plan: Plan, payload: Payload, *, package: str, serving: Serving | None = None
-    ) -> LinearServer | NetworkServer:
+    ) -> LinearServer | HiddenLinearServer | NetworkServer | HiddenNetworkServer:
         """See `protections.interface.ServedProtection.open_server`."""
         weights = _only_segment(payload)
         if isinstance(plan.layout, NetworkLayout):
             network = NetworkCircuit.of(plan, package)
+            if plan.layout.hidden:
+                ciphertexts = hidden_network_from_bytes(network, weights)
+                return HiddenNetworkServer(network, ciphertexts, holder_key_set(plan))
             return NetworkServer(network, network_payload_from_bytes(weights, plan.layout))
+        if isinstance(plan.layout, HiddenLinearLayout):
+            hidden = HiddenLinearCircuit.of(plan, package)
+            opened = hidden_payload_from_bytes(hidden, weights)
+            return HiddenLinearServer(hidden, opened, holder_key_set(plan))
         circuit = LinearCircuit.of(plan, package)
         layout = circuit.layout
         return LinearServer(circuit, payload_from_bytes(weights, layout.outputs, layout.columns))
@@ -152,18 +196,21 @@ class FheProtection:
         *,
         package: str,
         serving: SealingKeys | None = None,
-    ) -> LinearClient | NetworkClient:
+    ) -> LinearClient | HiddenLinearClient | NetworkClient:
         """See `protections.interface.ServedProtection.open_client`.
 
         The secret key is stored under the name of the parameters, so that models share it.
         """
         check_plan(plan, policy)
-        parameters = catalogued(plan.parameters)
-        stored = keys.secret(plan.parameters)
-        if stored is None:
-            fresh = SecretKey.generate(parameters)
-            stored = keys.store(plan.parameters, fresh.to_bytes())
-        secret = SecretKey.from_bytes(parameters, stored)
+        if isinstance(plan.layout, HiddenLinearLayout):
+            return HiddenLinearClient(
+                HiddenLinearCircuit.of(plan, package),
+                owner_secret(plan, keys),
+                features=plan.features,
+                names=plan.input.column_labels(),
+            )
+        hidden = isinstance(plan.layout, NetworkLayout) and plan.layout.hidden
+        secret = owner_secret(plan, keys) if hidden else stored_secret(keys, plan.parameters)
         if isinstance(plan.layout, NetworkLayout):
             return NetworkClient(
                 NetworkCircuit.of(plan, package),
@@ -180,6 +227,17 @@ class FheProtection:
             names=plan.input.column_labels(),
         )
 
+    def open_shared_client(
+        self, plan: Plan, key: PublicKey, policy: Policy, *, package: str
+    ) -> SharedClient:
+        """See `protections.interface.ServedProtection.open_shared_client`."""
+        check_plan(plan, policy)
+        return SharedClient(plan, key, package)
+
+    def shared_results(self, plan: Plan, *, package: str) -> FheSharedResults:
+        """See `protections.interface.ServedProtection.shared_results`."""
+        return FheSharedResults(hidden_circuit(plan, package))
+
     def request_limit(self, plan: Plan) -> int:
         """See `protections.interface.ServedProtection.request_limit`."""
         circuit = circuit_of(plan)
@@ -188,7 +246,7 @@ class FheProtection:
     def key_needs(self, plan: Plan) -> KeyNeeds | None:
         """See `protections.interface.ServedProtection.key_needs`."""
         circuit = circuit_of(plan)
-        return circuit.needs if isinstance(circuit, NetworkCircuit) else None
+        return None if isinstance(circuit, LinearCircuit) else circuit.needs
 
 
 def _only_segment(payload: Payload) -> bytes | memoryview:

@@ -6,9 +6,11 @@ import hashlib
 import math
 
 from strongroom.canonical import canonical_json
-from strongroom.compiler.plan import LinearLayout, NetworkLayout, Plan
+from strongroom.compiler.plan import HiddenLinearLayout, LinearLayout, NetworkLayout, Plan
 from strongroom.engine import LARGEST_LOG_FLOOD
 from strongroom.errors import PolicyError
+
+_Layout = LinearLayout | HiddenLinearLayout | NetworkLayout
 
 
 def binding(plan: Plan, package: str) -> bytes:
@@ -21,7 +23,7 @@ def binding(plan: Plan, package: str) -> bytes:
     return hashlib.sha256(canonical_json(named)).digest()
 
 
-def require_sound_ranges(plan: Plan, layout: LinearLayout | NetworkLayout, features: int) -> None:
+def require_sound_ranges(plan: Plan, layout: _Layout, features: int) -> None:
     """Preprocessing, ranges and outputs fit the model.
 
     Args:
@@ -44,7 +46,7 @@ def require_sound_ranges(plan: Plan, layout: LinearLayout | NetworkLayout, featu
         raise contradiction("a half width is not a power of two")
 
 
-def require_sound_floods(layout: LinearLayout | NetworkLayout, log_modulus: float) -> None:
+def require_sound_floods(layout: _Layout, log_modulus: float) -> None:
     """Floods and the rounding of answers are numbers that can be computed with.
 
     Args:

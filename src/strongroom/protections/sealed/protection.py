@@ -9,13 +9,22 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from strongroom.compiler.holding import ONE_OWNER, KeyHolding
 from strongroom.compiler.plan import Plan
 from strongroom.compiler.stages import Stage
+from strongroom.engine import PublicKey
 from strongroom.errors import PolicyError, ServerError
 from strongroom.models.graph import Graph
 from strongroom.package.payload import Payload
 from strongroom.policy import Policy
-from strongroom.protections.interface import KeyProvider, SealingKeys, Serving
+from strongroom.protections.interface import (
+    KeyProvider,
+    SealingKeys,
+    Serving,
+    SharedClientSide,
+    SharedResults,
+    WeightKey,
+)
 from strongroom.protections.sealed.client_side import RowClient, TensorClient
 from strongroom.protections.sealed.layout import contradiction, layout_of
 from strongroom.protections.sealed.message import request_bytes, response_bytes
@@ -46,8 +55,10 @@ class SealedCandidate:
         """See `protections.interface.Candidate`."""
         return self.planned.plan
 
-    def payload(self) -> Payload:
-        """See `protections.interface.Candidate`."""
+    def payload(self, key: WeightKey | None = None) -> Payload:
+        """See `protections.interface.Candidate`; a sealed model has no encrypted weights."""
+        if key is not None:
+            raise ValueError("a key for weights of a model that computes in the clear")
         return self.planned.payload
 
     def stages(self) -> tuple[Stage, ...]:
@@ -70,15 +81,21 @@ class SealedProtection:
         return True
 
     def candidates(
-        self, graph: Graph, sample: NDArray[np.float64], policy: Policy
+        self,
+        graph: Graph,
+        sample: NDArray[np.float64],
+        policy: Policy,
+        holding: KeyHolding = ONE_OWNER,
     ) -> Sequence[SealedCandidate]:
         """See `protections.interface.ServedProtection.candidates`."""
+        _require_computed_in_the_clear(policy)
         return [SealedCandidate(plan_rows(graph, sample, policy))]
 
     def tensor_candidates(
         self, model: Any, inputs: Mapping[str, Any] | None, policy: Policy
     ) -> Sequence[SealedCandidate]:
         """See `protections.interface.ServedProtection.tensor_candidates`."""
+        _require_computed_in_the_clear(policy)
         return [SealedCandidate(plan_tensors(model, inputs, policy))]
 
     def open_server(
@@ -141,6 +158,16 @@ class SealedProtection:
             return TensorClient(layout, package, serving)
         return RowClient(layout, plan.features, package, serving)
 
+    def open_shared_client(
+        self, plan: Plan, key: PublicKey, policy: Policy, *, package: str
+    ) -> SharedClientSide:
+        """See `protections.interface.ServedProtection.open_shared_client`: there are none."""
+        raise contradiction("a sealed model is under no committee's key")
+
+    def shared_results(self, plan: Plan, *, package: str) -> SharedResults:
+        """See `protections.interface.ServedProtection.shared_results`: there are none."""
+        raise contradiction("a sealed model is under no committee's key")
+
     def request_limit(self, plan: Plan) -> int:
         """See `protections.interface.ServedProtection.request_limit`."""
         return request_bytes(layout_of(plan).request_content_bytes)
@@ -148,3 +175,13 @@ class SealedProtection:
     def key_needs(self, plan: Plan) -> None:
         """None: an asker brings no keys."""
         return None
+
+
+def _require_computed_in_the_clear(policy: Policy) -> None:
+    if policy.hide == "model":
+        raise PolicyError(
+            "SR-POLICY-VALUE",
+            "policy field hide is model, and protection sealed computes with the model in the "
+            "clear of the serving process",
+            "Use protection fhe, or leave hide out",
+        )
