@@ -20,6 +20,7 @@ from strongroom.client.sealed_transport import SealedTransport
 from strongroom.client.timings import Timings
 from strongroom.compiler.plan import Costs, Guarantee, Plan
 from strongroom.errors import InputRangeWarning, StrongroomError
+from strongroom.keys.committee.holder import CommitteeHolder
 from strongroom.keys.identity import Identity, PublicIdentity
 from strongroom.keys.identity_store import IdentityStore
 from strongroom.keys.store import KeyStore
@@ -34,6 +35,7 @@ from strongroom.receipts.receipt import Receipt, verify_receipt
 
 __all__ = [
     "Client",
+    "CommitteeHolder",
     "Costs",
     "Guarantee",
     "Identity",
