@@ -16,8 +16,10 @@ NATIVE_CODE := $(filter %.cpp %.hpp %.h,$(NATIVE_SOURCES))
 # ONNX Runtime reports its use by default; tools here import it by themselves.
 export ORT_DISABLE_TELEMETRY := 1
 
-# Most tests share the processors; those about servers and time have the machine to themselves.
-ALONE := $(addprefix tests/,client end_to_end server)
+# Most tests share the processors; those about servers and time, and searches of whole memories,
+# have the machine to themselves.
+ALONE := $(addprefix tests/,client server \
+	$(addprefix end_to_end/test_,canary.py costs.py sealed_canary.py))
 
 EXAMPLES := $(patsubst examples/%/__main__.py,%,$(wildcard examples/*/__main__.py))
 EXAMPLE = $(NAME:linear=healthcare)

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from canaries import Needle, found_in_memory
+from canaries import COLUMNS, Needle, found_in_memory
 from member_processes import HIDE, SOURCES, World, running_world
 from model_owner import PASSPHRASE, write_identity
 
@@ -195,9 +195,9 @@ def test_neither_weights_nor_rows_nor_answers_are_in_the_servers_processes(
         scores = asking.decision_function(rows)
     scaler, regression = (step for _, step in world.model.steps)
     numbers = {
-        "weights": regression.coef_.ravel(),
-        "folded weights": regression.coef_.ravel() / scaler.scale_,
-        "rows": rows.ravel(),
+        "weights": regression.coef_.ravel()[COLUMNS],
+        "folded weights": (regression.coef_.ravel() / scaler.scale_)[COLUMNS],
+        "rows": rows[0, COLUMNS],
         "scores": scores.ravel(),
     }
     needles = [

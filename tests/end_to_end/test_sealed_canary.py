@@ -276,7 +276,8 @@ def test_weights_inputs_and_answers_are_in_the_memory_of_the_worker_alone(
             for what in (WEIGHTS[model], f"input {model}"):
                 sought = [one for one in needles if one.form.startswith(f"{what}: float")]
                 in_worker = partial(seen_in, world, "worker", sought)
-                eventually(in_worker, f"{what} in the worker")
+                # It is there while an answer is computed: a search has to meet that moment.
+                eventually(in_worker, f"{what} in the worker", 100.0)
         finally:
             stop.set()
             asking.result(60)

@@ -18,7 +18,8 @@ from examples.model_sharing.canaries import Canaries
 
 Capture = pytest.CaptureFixture[str]
 
-pytestmark = pytest.mark.timeout(600)
+# The whole path is in tests/end_to_end/test_committee.py, in less time.
+pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
 """The whole application is one fixture: some fifty processes, one after the other."""
 
 ROWS, TREES = 3, 8
