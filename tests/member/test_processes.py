@@ -146,7 +146,7 @@ def test_strangers_get_one_line(
 
 def test_whoever_stands_in_for_a_member_is_one_that_does_not_answer(world: World) -> None:
     """The hospital's URL leads to the auditor: it can't sign as the hospital."""
-    world.patiently(world.rows[:1], ("vendor", "auditor"))
+    world.patiently(world.rows[:1], ("vendor", "hospital"))
     committee = world.keys.committee
     urls = dict(committee.urls) | {"hospital": committee.urls["auditor"]}
     with pytest.MonkeyPatch.context() as patch:
