@@ -22,7 +22,7 @@ from strongroom.errors import (
     KeyStoreError,
     ServerError,
 )
-from strongroom.keys.committee.folder import CommitteeKeys
+from strongroom.keys.committee.folder import CommitteeKeys, CommitteeKeySets
 from strongroom.keys.committee.parts import require_committee
 from strongroom.keys.committee.statement import Committee
 from strongroom.keys.identity import Identity
@@ -30,8 +30,7 @@ from strongroom.keys.seen import Seen
 from strongroom.member.policy import refused
 from strongroom.package.file import SealedPackage
 from strongroom.policy import Policy
-from strongroom.protections.fhe.holders import holder_key_set, require_key_set
-from strongroom.protections.interface import KeyNeeds, OpenKeySet, ServerSide, SharedResult
+from strongroom.protections.interface import ServerSide, SharedResult
 
 
 class PackageFolder:
@@ -142,7 +141,7 @@ class PackageModel:
                 http_status=503,
             )
         plan = self._package.manifest.plan
-        keys = _Keys(self._keys, holder_key_set(plan))
+        keys = CommitteeKeySets(self._keys)
         try:
             return self._opened(plan).answer(request, keys=keys, threads=self._threads)
         except KeyStoreError as error:
@@ -161,19 +160,6 @@ class PackageModel:
                     plan, opened.payload, package=self._package.digest
                 )
             return self._side
-
-
-class _Keys:
-    """The committee's keys, as the `KeySets` of everybody who asks."""
-
-    def __init__(self, keys: CommitteeKeys, key_set: bytes) -> None:
-        self._keys = keys
-        self._key_set = key_set
-
-    def open(self, key_set: bytes, needs: KeyNeeds) -> OpenKeySet:
-        """See `protections.interface.KeySets.open`."""
-        require_key_set(key_set, self._key_set)
-        return self._keys.open(needs)
 
 
 def require_model(plan: Plan, committee: Committee) -> None:

@@ -12,34 +12,7 @@ from pathlib import Path
 from strongroom.compiler.plan import CommitteeKey
 from strongroom.engine import KeyCache
 from strongroom.errors import CommitteeError
-from strongroom.keys.committee.folder import CommitteeKeys
-from strongroom.keys.server_layout import IDENTIFIER_BYTES
-from strongroom.keys.server_sets import OpenSet
-from strongroom.protections.interface import KeyNeeds
-
-
-class CommitteeKeySets:
-    """The `KeySets` of a model under a committee's key: one set, for whoever asks."""
-
-    def __init__(self, keys: CommitteeKeys) -> None:
-        self._keys = keys
-        self._identifier = bytes.fromhex(keys.committee.statement.public_key)[:IDENTIFIER_BYTES]
-
-    def open(self, key_set: bytes, needs: KeyNeeds) -> OpenSet:
-        """See `protections.interface.KeySets`.
-
-        Raises:
-            CommitteeError: SR-COMMITTEE-MISMATCH if a request names another key.
-            KeyStoreError: SR-KEYS-MISSING, naming what the committee did not make.
-        """
-        if key_set != self._identifier:
-            raise CommitteeError(
-                "SR-COMMITTEE-MISMATCH",
-                "the request is encrypted under another key than the model",
-                "Connect again, so that the client reads the model's current plan",
-                http_status=409,
-            )
-        return self._keys.open(needs)
+from strongroom.keys.committee.folder import CommitteeKeys, CommitteeKeySets
 
 
 class CommitteeFolders:

@@ -181,6 +181,18 @@ class CommitteeKeys:
         self.close()
 
 
+class CommitteeKeySets:
+    """The `KeySets` of a model under a committee's key: one set, for whoever asks. That a request
+    names it is compared where the request is read."""
+
+    def __init__(self, keys: CommitteeKeys) -> None:
+        self._keys = keys
+
+    def open(self, key_set: bytes, needs: KeyNeeds) -> OpenSet:
+        """See `protections.interface.KeySets.open`, and `CommitteeKeys.open`."""
+        return self._keys.open(needs)
+
+
 def read_public_key(folder: Path, *, owner: str | None = None) -> tuple[Committee, PublicKey]:
     """A committee and its public key: all that encrypting a model under it takes.
 
