@@ -109,20 +109,6 @@ ring::Polynomial unpack_polynomial(const ckks::Parameters& parameters, std::size
     return result;
 }
 
-nb::bytes to_bytes(const std::vector<std::uint8_t>& bytes) {
-    return nb::bytes(bytes.data(), bytes.size());
-}
-
-nb::bytes to_bytes(const ring::Seed& seed) {
-    return nb::bytes(seed.data(), seed.size());
-}
-
-template <class Function>
-auto unlocked(Function function) {
-    nb::gil_scoped_release release;
-    return function();
-}
-
 void bind_parameters(nb::module_& m) {
     m.def("available_kernels", [] {
         std::vector<std::string> names;
@@ -398,4 +384,5 @@ NB_MODULE(_native, m) {
     bind_encryption(m);
     bind_evaluation(m);
     bind_threshold(m);
+    bind_share_proofs(m);
 }

@@ -7,5 +7,6 @@ namespace strongroom {
 
 void bind_evaluation(nanobind::module_& m);
 void bind_threshold(nanobind::module_& m);
+void bind_share_proofs(nanobind::module_& m);
 
 }  // namespace strongroom

@@ -1,4 +1,4 @@
-// Between bytes and words, at the border of the core.
+// Between bytes and words, at the border of the core, and between its threads and Python's.
 #pragma once
 
 #include <cstdint>
@@ -33,6 +33,17 @@ inline ring::Seed to_seed(std::span<const std::uint8_t> bytes) {
     if (bytes.size() != seed.size()) throw UnpackError("length");
     std::memcpy(seed.data(), bytes.data(), seed.size());
     return seed;
+}
+
+inline nanobind::bytes to_bytes(std::span<const std::uint8_t> bytes) {
+    return nanobind::bytes(bytes.data(), bytes.size());
+}
+
+// The result of a function that other threads of Python don't wait for.
+template <class Function>
+auto unlocked(Function function) {
+    nanobind::gil_scoped_release release;
+    return function();
 }
 
 }  // namespace strongroom

@@ -34,16 +34,6 @@ struct ShareError : UnpackError {
         : UnpackError(std::to_string(which) + " " + describe(fault)) {}
 };
 
-template <class Function>
-auto unlocked(Function function) {
-    nb::gil_scoped_release release;
-    return function();
-}
-
-nb::bytes to_bytes(const std::vector<std::uint8_t>& bytes) {
-    return nb::bytes(bytes.data(), bytes.size());
-}
-
 std::vector<ring::Seed> to_seeds(const ByteViews& views) {
     std::vector<ring::Seed> seeds;
     for (const BytesView& view : views) seeds.push_back(to_seed(span_of(view)));
@@ -72,15 +62,12 @@ Share share_of(const ckks::Parameters& parameters, std::size_t limbs, std::size_
 }
 
 ring::Polynomial second_part(const ckks::Parameters& parameters, std::size_t limbs,
-                             std::span<const std::uint8_t> bytes) {
-    const ring::Ring& ring = *parameters.ring();
-    if (bytes.size() != threshold::packed_bytes(ring, limbs, ring::Extent::kData)) {
-        throw UnpackError("length");
+                             const BytesView& bytes) {
+    auto c1 = threshold::unpack_second_part(parameters.ring(), limbs, span_of(bytes));
+    if (const auto* fault = std::get_if<ring::UnpackFault>(&c1)) {
+        throw UnpackError(describe(*fault));
     }
-    ring::Polynomial c1 =
-        ring::Polynomial::unset(parameters.ring(), limbs, ring::Form::kCoefficients);
-    if (const auto fault = threshold::unpack_into(c1, bytes)) throw UnpackError(describe(*fault));
-    return c1;
+    return std::get<ring::Polynomial>(std::move(c1));
 }
 
 void bind_parts(nb::module_& m) {
@@ -93,6 +80,15 @@ void bind_parts(nb::module_& m) {
                 return KeyPart::from_bytes(parameters, span_of(bytes));
             },
             "parameters"_a, "data"_a)
+        .def_static(
+            "expanded",
+            [](const ckks::Parameters& parameters, BytesView seed) {
+                ring::Seed secret = to_seed(span_of(seed));
+                KeyPart result = unlocked([&] { return KeyPart::expanded(parameters, secret); });
+                ring::wipe(secret.data(), secret.size());
+                return result;
+            },
+            "parameters"_a, "seed"_a)
         .def("to_bytes",
              [](const KeyPart& self) {
                  std::vector<std::uint8_t> bytes = self.to_bytes();
@@ -214,25 +210,6 @@ void bind_relinearisation(nb::module_& m) {
             }));
         },
         "parameters"_a, "limbs"_a, "first"_a, "second"_a);
-    m.def(
-        "pack_both_halves",
-        [](const ckks::SwitchingKey& key) {
-            return to_bytes(unlocked([&] { return threshold::pack_both_halves(key); }));
-        },
-        "key"_a);
-    m.def(
-        "unpack_both_halves",
-        [](const ckks::Parameters& parameters, std::size_t limbs, BytesView bytes) {
-            return to_array(unlocked([&] {
-                const auto words = threshold::unpack_both_halves(parameters, limbs, span_of(bytes));
-                if (const auto* fault = std::get_if<ring::UnpackFault>(&words)) {
-                    throw UnpackError(describe(*fault));
-                }
-                const auto& good = std::get<ring::Words>(words);
-                return std::vector<std::uint64_t>(good.begin(), good.end());
-            }));
-        },
-        "parameters"_a, "limbs"_a, "data"_a);
 }
 
 void bind_decryption(nb::module_& m) {
@@ -244,9 +221,8 @@ void bind_decryption(nb::module_& m) {
             const std::size_t count = positions.size();
             return to_array(unlocked([&] {
                                 return threshold::decryption_share(
-                                    parameters, all_of(parts),
-                                    second_part(parameters, limbs, span_of(c1)), copied(positions),
-                                    log_sigma);
+                                    parameters, all_of(parts), second_part(parameters, limbs, c1),
+                                    copied(positions), log_sigma);
                             }),
                             {limbs, count});
         },

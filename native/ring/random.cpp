@@ -67,10 +67,27 @@ void expand_uniform_row(const Ring& ring, std::size_t prime, const Seed& seed, P
         done +=
             ring.kernel().accept(out + done, n - done, words, 16 * kBlocks, ring.modulus(prime));
     }
-    if (purpose == Purpose::kKeyPart) {
+    if (purpose >= Purpose::kKeyPart) {
         wipe(key, sizeof key);
         wipe(words, sizeof words);
     }
+}
+
+void expand_words(const Kernel& kernel, const Seed& seed, Purpose purpose, std::uint32_t index,
+                  std::span<std::uint64_t> out) {
+    std::uint32_t key[8];
+    std::memcpy(key, seed.data(), sizeof key);
+    constexpr std::size_t kBlocks = 64;
+    constexpr std::size_t kWords = 8 * kBlocks;
+    std::uint32_t words[2 * kWords];
+    const std::uint32_t nonce[3] = {static_cast<std::uint32_t>(purpose), 0, index};
+    for (std::size_t done = 0; done < out.size(); done += kWords) {
+        const auto counter = static_cast<std::uint32_t>(done / 8);
+        kernel.chacha20(words, key, nonce, counter, kBlocks);
+        std::memcpy(out.data() + done, words, 8 * std::min(kWords, out.size() - done));
+    }
+    wipe(key, sizeof key);
+    wipe(words, sizeof words);
 }
 
 Polynomial expand_uniform(const RingPointer& ring, std::size_t limbs, const Seed& seed,

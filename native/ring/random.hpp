@@ -23,7 +23,9 @@ enum class Purpose : std::uint32_t {
     kCiphertext = 1,
     kPublicKey = 2,
     kSwitchingKey = 3,
-    kKeyPart = 4,  // secret: the seed is, and the keystream is wiped
+    // Secret from here on: the seed is, and the keystream is wiped.
+    kKeyPart = 4,
+    kShareMask = 5,
 };
 
 // A uniform polynomial in values form, determined by the seed (docs/reference/format.md): the row
@@ -36,6 +38,10 @@ Polynomial expand_uniform(const RingPointer& ring, std::size_t limbs, const Seed
 // Its row of one prime: N words.
 void expand_uniform_row(const Ring& ring, std::size_t prime, const Seed& seed, Purpose purpose,
                         std::uint32_t index, std::uint64_t* out);
+
+// The keystream itself, as little-endian words of 8 bytes, with nonce (purpose, 0, index).
+void expand_words(const Kernel& kernel, const Seed& seed, Purpose purpose, std::uint32_t index,
+                  std::span<std::uint64_t> out);
 
 // Uniform over {-1, 0, 1}.
 Secret<std::int32_t> sample_ternary(std::size_t n);

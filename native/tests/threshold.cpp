@@ -14,6 +14,7 @@
 #include "threshold/decryption.hpp"
 #include "threshold/polynomial_bytes.hpp"
 #include "threshold/relinearisation.hpp"
+#include "threshold/share_proof.hpp"
 
 using namespace strongroom;
 using namespace strongroom::tests;
@@ -134,10 +135,6 @@ Keys make_keys(const ckks::Parameters& parameters, const std::vector<KeyPart>& p
     ring::Words words = threshold::collective_relinearisation_key(
         parameters, first_sum, sum_of(parameters, limbs, second));
     ckks::SwitchingKey product(parameters, ckks::kRelinearisation, limbs, words);
-    const Bytes packed = threshold::pack_both_halves(product);
-    CHECK(std::get<ring::Words>(threshold::unpack_both_halves(parameters, limbs, packed)) == words);
-    CHECK(std::holds_alternative<ring::UnpackFault>(
-        threshold::unpack_both_halves(parameters, limbs, {packed.data(), packed.size() - 1})));
     auto encryption_key =
         threshold::collective_public_key(parameters, seed, sum_of(parameters, limbs, encryption));
     auto turn_key = threshold::collective_galois_key(
@@ -272,6 +269,60 @@ void shares_decrypt_at_positions(std::string_view kernel, std::size_t n) {
     THROWS(summed(2, 3), std::invalid_argument);
 }
 
+void shares_are_proved(std::string_view kernel, std::size_t n) {
+    const ckks::Parameters parameters = switching(kernel, n);
+    const KeyPart part = KeyPart::generate(parameters), other = KeyPart::generate(parameters);
+    const std::array one = {&part};
+    const std::array seeds = {ring::random_seed(), ring::random_seed()};
+    const threshold::Samples a = threshold::public_polynomials(parameters, seeds, 3);
+    threshold::Samples b;
+    for (std::size_t i = 0; i < threshold::kSamples; ++i) {
+        const Share share = threshold::public_key_share(parameters, part, seeds[i], 3);
+        b[i] = ring::Polynomial::unset(parameters.ring(), 3, ring::Form::kValues);
+        for (std::size_t row = 0; row < 3; ++row) {
+            std::copy_n(share[0].row(row), n, b[i].row(row));
+        }
+    }
+    CHECK(threshold::are_samples_of(one, a, b, 29));
+    CHECK(!threshold::are_samples_of(std::array{&other}, a, b, 29));
+    const std::vector<std::uint32_t> positions = {0, static_cast<std::uint32_t>(n - 1), 3};
+    for (const std::size_t limbs : {1, 2}) {
+        ring::Polynomial c1 = ring::expand_uniform(parameters.ring(), limbs, ring::random_seed(),
+                                                   ring::Purpose::kCiphertext);
+        c1.to_coefficients();
+        const double log_sigma = limbs == 1 ? 20 : 50;
+        std::vector<std::uint64_t> w =
+            threshold::decryption_share(parameters, one, c1, positions, log_sigma);
+        const threshold::ShareRelation relation(parameters, a, c1, positions, log_sigma, 29, 18);
+        const threshold::ShareProver prover(relation, one, b, w);
+        std::size_t answered = 0;
+        for (int i = 0; i < 20; ++i) {
+            const ring::Seed seed = ring::random_seed();
+            const auto answer = prover.answer(seed);
+            if (!answer) continue;
+            ++answered;
+            CHECK(answer->size() == relation.answer_bytes());
+            CHECK(relation.commitment(*answer, b, w) == relation.commitment(seed));
+            CHECK(relation.commitment(ring::random_seed()) != relation.commitment(seed));
+            CHECK(!relation.commitment({answer->data(), answer->size() - 1}, b, w));
+        }
+        CHECK(answered > 0);
+        THROWS(threshold::ShareProver(relation, std::array{&other}, b, w), std::invalid_argument);
+        w[0] = (w[0] + 1000003) % parameters.ring()->modulus(0).value;
+        if (limbs == 2) {
+            THROWS(threshold::ShareProver(relation, one, b, w), std::invalid_argument);
+        }
+        w.pop_back();
+        THROWS(threshold::ShareProver(relation, one, b, w), std::invalid_argument);
+        const auto made = [&](double sigma, std::uint64_t bound, unsigned log_mask) {
+            return threshold::ShareRelation(parameters, a, c1, positions, sigma, bound, log_mask);
+        };
+        THROWS(made(99, 29, 18), std::invalid_argument);
+        THROWS(made(20, 29, 4), std::invalid_argument);
+        THROWS(made(20, 29, 62), std::invalid_argument);
+    }
+}
+
 void malformed_bytes_are_refused(std::size_t n) {
     const ckks::Parameters parameters = switching("portable", n);
     KeyPart part = KeyPart::generate(parameters);
@@ -319,6 +370,7 @@ int main() {
         for (const std::size_t n : {64, 1024}) {
             for (const std::size_t count : {1, 2, 5}) keys_of_parts_are_keys(kernel, n, count);
             shares_decrypt_at_positions(kernel, n);
+            shares_are_proved(kernel, n);
         }
     }
     malformed_bytes_are_refused(64);

@@ -15,6 +15,11 @@ namespace {
 constexpr std::uint8_t kFresh = 1;
 constexpr std::uint8_t kShifted = 2;
 
+void expand_row(const ring::Ring& ring, std::size_t prime, const ring::Seed& seed,
+                std::uint64_t* out) {
+    ring::expand_uniform_row(ring, prime, seed, ring::Purpose::kKeyPart, 0, out);
+}
+
 }  // namespace
 
 KeyPart KeyPart::generate(const ckks::Parameters& parameters) {
@@ -59,6 +64,17 @@ std::vector<std::uint8_t> KeyPart::to_bytes() const {
     return bytes;
 }
 
+KeyPart KeyPart::expanded(const ckks::Parameters& parameters, const ring::Seed& seed) {
+    const ring::Ring& ring = *parameters.ring();
+    KeyPart part(Polynomial::unset(parameters.ring(), ring.limbs(), ring::Form::kValues,
+                                   ring::Extent::kWithSpecial));
+    auto& result = std::get<Polynomial>(part.secret_);
+    ring::parallel_for(result.rows(), [&](std::size_t row) {
+        expand_row(ring, result.prime(row), seed, result.row(row));
+    });
+    return part;
+}
+
 KeyPart KeyPart::shifted(std::span<const ring::Seed> add,
                          std::span<const ring::Seed> subtract) const {
     KeyPart part{Polynomial(values())};
@@ -68,8 +84,7 @@ KeyPart KeyPart::shifted(std::span<const ring::Seed> add,
         const std::size_t prime = result.prime(row);
         ring::Secret<std::uint64_t> expanded(ring.degree());
         const auto expand = [&](const ring::Seed& seed) {
-            ring::expand_uniform_row(ring, prime, seed, ring::Purpose::kKeyPart, 0,
-                                     expanded.data());
+            expand_row(ring, prime, seed, expanded.data());
             return expanded.data();
         };
         std::uint64_t* words = result.row(row);

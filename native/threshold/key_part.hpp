@@ -24,10 +24,13 @@ class KeyPart {
                               std::span<const std::uint8_t> bytes);
     std::vector<std::uint8_t> to_bytes() const;
 
-    // This part plus the uniform polynomials that some seeds expand to, minus those of others
-    // (docs/reference/format.md). Holders who agree on seeds in pairs, of which one adds what the
-    // other subtracts, have new parts of the same key (Herzberg, Jarecki, Krawczyk, Yung,
-    // "Proactive secret sharing", CRYPTO 1995).
+    // The uniform polynomial that a seed expands to (docs/reference/format.md): what a refresh adds
+    // to one part and subtracts from another. A seed is as secret as a part.
+    static KeyPart expanded(const ckks::Parameters& parameters, const ring::Seed& seed);
+
+    // This part plus the polynomials that some seeds expand to, minus those of others. Holders who
+    // agree on seeds in pairs, of which one adds what the other subtracts, have new parts of the
+    // same key (Herzberg, Jarecki, Krawczyk, Yung, "Proactive secret sharing", CRYPTO 1995).
     KeyPart shifted(std::span<const ring::Seed> add, std::span<const ring::Seed> subtract) const;
 
     KeyPart(KeyPart&&) = default;

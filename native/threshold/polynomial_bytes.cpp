@@ -44,4 +44,15 @@ std::optional<ring::UnpackFault> unpack_into(ring::Polynomial& polynomial,
     return std::nullopt;
 }
 
+std::variant<ring::Polynomial, ring::UnpackFault> unpack_second_part(
+    const ring::RingPointer& ring, std::size_t limbs, std::span<const std::uint8_t> bytes) {
+    // Before anything is allocated for it.
+    if (bytes.size() != packed_bytes(*ring, limbs, ring::Extent::kData)) {
+        return ring::UnpackFault::kLength;
+    }
+    ring::Polynomial c1 = ring::Polynomial::unset(ring, limbs, ring::Form::kCoefficients);
+    if (const auto fault = unpack_into(c1, bytes)) return *fault;
+    return c1;
+}
+
 }  // namespace strongroom::threshold

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <variant>
 #include <vector>
 
 #include "ring/bitpack.hpp"
@@ -22,5 +23,9 @@ void append_packed(std::vector<std::uint8_t>& out, const ring::Polynomial& polyn
 // every word are checked. On a fault the polynomial holds unspecified words.
 std::optional<ring::UnpackFault> unpack_into(ring::Polynomial& polynomial,
                                              std::span<const std::uint8_t> bytes);
+
+// The second polynomial of a result, in coefficient form; or what is wrong with its bytes.
+std::variant<ring::Polynomial, ring::UnpackFault> unpack_second_part(
+    const ring::RingPointer& ring, std::size_t limbs, std::span<const std::uint8_t> bytes);
 
 }  // namespace strongroom::threshold

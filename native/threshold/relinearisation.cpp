@@ -128,28 +128,4 @@ ring::Words collective_relinearisation_key(const ckks::Parameters& parameters, c
     return words_of(halves);
 }
 
-std::vector<std::uint8_t> pack_both_halves(const ckks::SwitchingKey& key) {
-    std::vector<std::uint8_t> bytes;
-    Polynomial half =
-        Polynomial::unset(key.ring(), key.limbs(), Form::kValues, Extent::kWithSpecial);
-    for (std::size_t k = 0; k < 2 * key.digits(); ++k) {
-        for (std::size_t row = 0; row < half.rows(); ++row) {
-            std::copy_n(k % 2 == 0 ? key.b(k / 2, row) : key.a(k / 2, row), half.degree(),
-                        half.row(row));
-        }
-        append_packed(bytes, half);
-    }
-    return bytes;
-}
-
-std::variant<ring::Words, ring::UnpackFault> unpack_both_halves(
-    const ckks::Parameters& parameters, std::size_t limbs, std::span<const std::uint8_t> bytes) {
-    const std::size_t count = 2 * digits_of(parameters, limbs);
-    auto halves = sum_of_shares(parameters, limbs, count, std::span(&bytes, 1));
-    if (const auto* fault = std::get_if<ShareFault>(&halves)) return fault->fault;
-    std::vector<const Polynomial*> pointers;
-    for (const Polynomial& half : std::get<Share>(halves)) pointers.push_back(&half);
-    return words_of(pointers);
-}
-
 }  // namespace strongroom::threshold

@@ -50,10 +50,4 @@ class RelinearisationRound {
 ring::Words collective_relinearisation_key(const ckks::Parameters& parameters, const Share& first,
                                            const Share& second);
 
-// A key with both halves as it travels: digit after digit, b and then a, each row after row. It has
-// no seed: its `a` is a sum, too. Bytes may be a stranger's.
-std::vector<std::uint8_t> pack_both_halves(const ckks::SwitchingKey& key);
-std::variant<ring::Words, ring::UnpackFault> unpack_both_halves(
-    const ckks::Parameters& parameters, std::size_t limbs, std::span<const std::uint8_t> bytes);
-
 }  // namespace strongroom::threshold

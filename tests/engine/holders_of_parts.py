@@ -25,7 +25,7 @@ from strongroom.engine import (
     SwitchingKey,
     threshold,
 )
-from strongroom.engine.threshold import KeyPart, RelinearisationRound
+from strongroom.engine.threshold import KeyPart, PartCheck, RelinearisationRound
 
 FRESH = 1
 """The byte that tells the encoding of a ternary part, after the digest."""
@@ -87,6 +87,19 @@ class Holders:
                 add[i].append(seed)
                 subtract[j].append(seed)
         return [p.shifted(a, s) for p, a, s in zip(self.parts, add, subtract, strict=True)]
+
+    def check(self, part: KeyPart) -> PartCheck:
+        """Of a fresh part, from the shares that its dealer shows."""
+        parameters, seed, limbs = self.parameters, self.seed, self.parameters.limbs
+        return PartCheck.from_shares(
+            parameters,
+            seed,
+            limbs,
+            threshold.public_key_share(part, seed, limbs),
+            threshold.public_key_share(
+                part, threshold.check_seed(seed), threshold.check_limbs(parameters, limbs)
+            ),
+        )
 
     def secret(self) -> Polynomial:
         """The exact sum of fresh parts, read from their bytes."""

@@ -27,7 +27,6 @@ from strongroom.engine import (
     Parameters,
     catalogued,
     rotation_element,
-    threshold,
 )
 from strongroom.engine.debugging import joined_secret_do_not_use, noise_report
 from strongroom.engine.noise_model import KeyNoise
@@ -156,13 +155,6 @@ def test_collective_keys_work_after_their_bytes_travelled() -> None:
     sent = engine.switching_key_to_bytes(turn)
     received = engine.switching_key_from_bytes(MANY_DIGITS, sent, element=5)
     np.testing.assert_array_equal(received.native.words, turn.native.words)
-    product = holders.relinearisation_key(2)
-    data = threshold.relinearisation_key_to_bytes(product)
-    restored = threshold.relinearisation_key_from_bytes(MANY_DIGITS, data, limbs=2)
-    assert (restored.limbs, restored.element) == (2, RELINEARISATION)
-    np.testing.assert_array_equal(restored.native.words, product.native.words)
-    with pytest.raises(ValueError, match="seed"):
-        threshold.relinearisation_key_to_bytes(turn)
 
 
 def test_words_of_collective_keys_are_residues() -> None:

@@ -183,20 +183,3 @@ def test_a_wrong_share_is_refused_by_its_number(kind: str, wrong: int) -> None:
         assert (caught.value.code, caught.value.share) == (code, wrong)
     with pytest.raises(ValueError, match="no shares"):
         combine([])
-
-
-def test_relinearisation_keys_from_strangers_are_checked() -> None:
-    data = threshold.relinearisation_key_to_bytes(Holders(MANY_DIGITS, 2).relinearisation_key(2))
-    bad = {
-        "SR-CIPHERTEXT-FORMAT": [data[:-1], data + b"\0", b"", data[:44]],
-        "SR-CIPHERTEXT-RANGE": [data[:44] + b"\xff" * (len(data) - 44)],
-        "SR-CIPHERTEXT-MISMATCH": [data[:6] + b"\x03" + data[7:]],
-    }
-    for code, damaged in ((c, damaged) for c, many in bad.items() for damaged in many):
-        with pytest.raises(CiphertextError) as caught:
-            threshold.relinearisation_key_from_bytes(MANY_DIGITS, damaged, limbs=2)
-        assert caught.value.code == code
-    without = small_parameters(16, (40, 40))
-    header = data[:8] + without.digest + data[40:]
-    with pytest.raises(CiphertextError, match="have none"):
-        threshold.relinearisation_key_from_bytes(without, header, limbs=2)

@@ -85,7 +85,7 @@ def hidden_flood(
 
     An owner's answers may be published: it protects the key. A member's share says a part of the
     key but for the flooding, which is sized for every result that the key's budget allows: all of
-    them together, of `share_budget` results with `exposed` coefficients each.
+    them together, with `exposed` coefficients each, and proofs of all shares.
     """
     bound = result_bound(parameters, limbs, log_input, log_weight, shape, holding)
     decryption = log_decryption_sigma(
@@ -94,10 +94,10 @@ def hidden_flood(
         shape.exposed,
         bound,
     )
-    if holding.share_budget is None:
+    if holding.smudged_results is None:
         return decryption
     bits = max(policy.sanitising_bits, policy.decryption_bits)
-    smudging = log_sanitising_sigma(bits, holding.share_budget * shape.exposed, bound)
+    smudging = log_sanitising_sigma(bits, holding.smudged_results * shape.exposed, bound)
     return max(decryption, smudging)
 
 

@@ -7,11 +7,13 @@ to each answer, sized for all answers that the key's budget allows.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Final
 
 import msgspec
 
 from strongroom.engine.noise_model import KeyNoise
+from strongroom.engine.threshold import PROVED_SHARE
 
 SHARE_BUDGET: Final = 1 << 20
 """Result ciphertexts that a committee answers with one key, unless it says otherwise."""
@@ -41,6 +43,14 @@ class KeyHolding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def noise(self) -> KeyNoise:
         """What noise depends on of the key. An owner makes its evaluation keys itself."""
         return KeyNoise(self.parts, self.share_budget is not None)
+
+    @property
+    def smudged_results(self) -> int | None:
+        """How many answered results smudging is sized for: every answer of the budget, each with
+        the one proof of it that may be asked for (`engine.share_proofs`). None for an owner."""
+        if self.share_budget is None:
+            return None
+        return math.ceil(self.share_budget * PROVED_SHARE)
 
 
 ONE_OWNER: Final = KeyHolding()

@@ -143,7 +143,7 @@ def hidden_flood(
     member of a committee.
 
     A member's share tells of its part of the key but for what floods it, in all results that the
-    key's budget allows.
+    key's budget allows, and in proofs of all shares.
 
     Args:
         log_dropped: log2 of what sums are divided by before they are sent.
@@ -154,10 +154,10 @@ def hidden_flood(
     decryption = log_decryption_sigma(
         policy.decryption_bits, policy.decryption_queries * sums.groups, exposed, bound
     )
-    if holding.share_budget is None:
+    if holding.smudged_results is None:
         return decryption
     bits = max(policy.sanitising_bits, policy.decryption_bits)
-    return max(decryption, log_sanitising_sigma(bits, holding.share_budget * exposed, bound))
+    return max(decryption, log_sanitising_sigma(bits, holding.smudged_results * exposed, bound))
 
 
 def hidden_bound(

@@ -49,10 +49,7 @@ from strongroom.engine.serialisation_header import (
     GALOIS_KEY_SHARE,
     PUBLIC_KEY_SHARE,
     SECOND_ROUND,
-    UNSEEDED_SWITCHING_KEY,
-    read_header,
     unpack_fault,
-    write_header,
 )
 from strongroom.engine.switching_keys import SwitchingKey
 from strongroom.errors import CiphertextError
@@ -69,7 +66,7 @@ def public_key_share(part: KeyPart, seed: bytes, limbs: int) -> bytes:
         limbs: how many primes.
     """
     parameters = part.parameters
-    of_key = _public_key_seed(parameters, seed, limbs)
+    of_key = public_key_seed(parameters, seed, limbs)
     body = _native.public_key_share(parameters.native, part.native, of_key, limbs)
     return write_share(parameters, PUBLIC_KEY_SHARE, limbs, of_key, body)
 
@@ -78,7 +75,7 @@ def is_public_key_share_of(part: KeyPart, seed: bytes, limbs: int, share: bytes)
     """Whether a share is of this part, for holders who got the part from its dealer: b + a r must
     be an error as it is sampled. False also for bytes that are no share at all."""
     parameters = part.parameters
-    of_key = _public_key_seed(parameters, seed, limbs)
+    of_key = public_key_seed(parameters, seed, limbs)
     try:
         _, body = read_share(parameters, share, PUBLIC_KEY_SHARE, limbs, of_key)
         return _native.is_public_key_share_of(parameters.native, part.native, of_key, limbs, body)
@@ -95,7 +92,7 @@ def combine_public_key(
         ShareError: one is no share for this key (SR-CIPHERTEXT-FORMAT, -RANGE, -MISMATCH).
         ValueError: there are none.
     """
-    of_key = _public_key_seed(parameters, seed, limbs)
+    of_key = public_key_seed(parameters, seed, limbs)
     _, bodies = read_shares(parameters, shares, PUBLIC_KEY_SHARE, limbs, of_key)
     try:
         native = _native.combine_public_key(parameters.native, of_key, limbs, bodies)
@@ -104,7 +101,8 @@ def combine_public_key(
     return PublicKey(native, parameters)
 
 
-def _public_key_seed(parameters: Parameters, seed: bytes, limbs: int) -> bytes:
+def public_key_seed(parameters: Parameters, seed: bytes, limbs: int) -> bytes:
+    """The seed of the public key's uniform half, of the one that all members agreed on."""
     return key_seed(parameters, seed, f"public key {limbs}")
 
 
@@ -252,47 +250,4 @@ def combine_relinearisation_key(
     except _native.UnpackError as error:
         raise unpack_fault(error) from None
     native = _native.SwitchingKey(parameters.native, RELINEARISATION, limbs, words)
-    return SwitchingKey(native, parameters, RELINEARISATION)
-
-
-def relinearisation_key_to_bytes(key: SwitchingKey) -> bytes:
-    """A key for products that has no seed, both halves of it, as it travels to a server.
-
-    Raises:
-        ValueError: the key is for something else.
-    """
-    if key.element != RELINEARISATION:
-        raise ValueError("a collective Galois key has a seed, and travels as other keys do")
-    header = write_header(
-        key.parameters, UNSEEDED_SWITCHING_KEY, key.limbs, key.parameters.ring_degree
-    )
-    return header + _native.pack_both_halves(key.native)
-
-
-def relinearisation_key_from_bytes(
-    parameters: Parameters, data: bytes | memoryview, *, limbs: int | None = None
-) -> SwitchingKey:
-    """The key that `relinearisation_key_to_bytes` wrote.
-
-    Args:
-        data: from anybody.
-        limbs: how many primes it must serve; any number if None.
-
-    Raises:
-        CiphertextError: SR-CIPHERTEXT-FORMAT, -RANGE, -MISMATCH.
-    """
-    header, body = read_header(
-        parameters, data, (UNSEEDED_SWITCHING_KEY,), limbs, parameters.ring_degree
-    )
-    if not parameters.special_primes:
-        raise CiphertextError(
-            "SR-CIPHERTEXT-MISMATCH",
-            "an evaluation key came for parameters that have none",
-            "Send no evaluation keys for them",
-        )
-    try:
-        words = _native.unpack_both_halves(parameters.native, header.limbs, body)
-    except _native.UnpackError as error:
-        raise unpack_fault(error) from None
-    native = _native.SwitchingKey(parameters.native, RELINEARISATION, header.limbs, words)
     return SwitchingKey(native, parameters, RELINEARISATION)

@@ -53,6 +53,17 @@ class KeyPart:
         return cls(_native.KeyPart.generate(parameters.native), parameters)
 
     @classmethod
+    def expanded(cls, parameters: Parameters, seed: bytes) -> KeyPart:
+        """What `shifted` adds for a seed, by itself.
+
+        Raises:
+            ValueError: the seed has not 32 bytes.
+        """
+        if len(seed) != SEED_BYTES:
+            raise ValueError(f"seeds of a refresh have {SEED_BYTES} bytes")
+        return cls(_native.KeyPart.expanded(parameters.native, seed), parameters)
+
+    @classmethod
     def from_bytes(cls, parameters: Parameters, data: bytes) -> KeyPart:
         """The part that `to_bytes` wrote.
 

@@ -4,7 +4,7 @@
     version   1  1
     kind      1  1 ciphertext, 2 seeded ciphertext, 3 public key, 4 switching key; shares of
                  collective keys: 5 public key, 6 Galois key, 7 and 8 the rounds of the key for
-                 products; 9 that key, both halves; 10 second part of a result
+                 products; 9 check of a part; 10 second part of a result
     limbs     1
     packing   1  0 coefficients, 1 slots (0 for all but ciphertexts)
     digest   32  of the parameters
@@ -28,7 +28,7 @@ Buffer = bytes | memoryview
 
 CIPHERTEXT, SEEDED, PUBLIC_KEY, SWITCHING_KEY = 1, 2, 3, 4
 PUBLIC_KEY_SHARE, GALOIS_KEY_SHARE, FIRST_ROUND, SECOND_ROUND = 5, 6, 7, 8
-UNSEEDED_SWITCHING_KEY, SECOND_PART = 9, 10
+PART_CHECK, SECOND_PART = 9, 10
 """Kinds."""
 
 SEED_BYTES: Final = 32

@@ -53,7 +53,7 @@ def first_part_at(ciphertext: Ciphertext, positions: NDArray[np.uint32]) -> NDAr
         ValueError: a position is not below N, or the result is packed by slots.
     """
     _require_coefficients(ciphertext)
-    return _native.first_part_at(ciphertext.native, _positions(positions))
+    return _native.first_part_at(ciphertext.native, require_positions(positions))
 
 
 def decryption_share(
@@ -93,7 +93,7 @@ def decryption_share(
             [part.native for part in parts],
             limbs,
             body,
-            _positions(positions),
+            require_positions(positions),
             log_sigma,
         )
     except _native.UnpackError as error:
@@ -118,8 +118,8 @@ def combine_shares(
 
     Raises:
         ShareError: a share has another shape or type, or a word that is not below its prime
-            (SR-CIPHERTEXT-FORMAT, -RANGE). Shares that are well-formed and wrong can't be told:
-            they make wrong messages.
+            (SR-CIPHERTEXT-FORMAT, -RANGE). Shares that are well-formed and wrong make wrong
+            messages; whose they are, `share_proofs` tells.
         CiphertextError: the same of the first part.
         ValueError: there are no shares.
     """
@@ -157,7 +157,12 @@ def require_residues(
         raise unpack_fault(_native.UnpackError("range"))
 
 
-def _positions(positions: NDArray[np.uint32]) -> NDArray[np.uint32]:
+def require_positions(positions: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Positions as the core takes them.
+
+    Raises:
+        ValueError: they are no vector of unsigned 32-bit integers.
+    """
     if positions.dtype != np.uint32 or positions.ndim != 1:
         raise ValueError("positions are a vector of unsigned 32-bit integers")
     return np.ascontiguousarray(positions)

@@ -17,11 +17,19 @@ from strongroom.engine.collective_keys import (
     galois_key_share,
     is_public_key_share_of,
     public_key_share,
-    relinearisation_key_from_bytes,
-    relinearisation_key_to_bytes,
 )
 from strongroom.engine.key_parts import KeyPart, common_seed
 from strongroom.engine.key_shares import ShareError
+from strongroom.engine.share_checks import PartCheck, check_limbs, check_seed
+from strongroom.engine.share_proofs import (
+    PROVED_SHARE,
+    SECRET_BYTES,
+    TOLERANCE,
+    proof_bytes,
+    prove_share,
+    require_provable,
+    verify_share,
+)
 from strongroom.engine.shared_decryption import (
     combine_shares,
     decryption_share,
@@ -31,9 +39,15 @@ from strongroom.engine.shared_decryption import (
 )
 
 __all__ = [
+    "PROVED_SHARE",
+    "SECRET_BYTES",
+    "TOLERANCE",
     "KeyPart",
+    "PartCheck",
     "RelinearisationRound",
     "ShareError",
+    "check_limbs",
+    "check_seed",
     "combine_galois_key",
     "combine_public_key",
     "combine_relinearisation_key",
@@ -44,9 +58,11 @@ __all__ = [
     "first_part_at",
     "galois_key_share",
     "is_public_key_share_of",
+    "proof_bytes",
+    "prove_share",
     "public_key_share",
-    "relinearisation_key_from_bytes",
-    "relinearisation_key_to_bytes",
+    "require_provable",
     "require_residues",
     "second_part_to_bytes",
+    "verify_share",
 ]

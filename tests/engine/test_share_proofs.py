@@ -1,0 +1,390 @@
+"""Proofs of shares: right shares have one, wrong ones have none, and none shows a part."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from holders_of_parts import Holders
+from numpy.typing import NDArray
+from small_rings import small_parameters, switching_parameters
+
+from strongroom import _native
+from strongroom.engine import Parameters, catalogued, share_proofs, threshold
+from strongroom.engine.serialisation_header import SECOND_PART, write_header
+from strongroom.engine.share_checks import public_seeds
+from strongroom.engine.share_proofs import LOG_MASK, OPENED, ROUNDS
+from strongroom.engine.threshold import KeyPart, PartCheck
+from strongroom.errors import CiphertextError
+
+RING = small_parameters(64, (50, 40, 40, 30))
+SWITCHING = switching_parameters(32, (50, 45, 40), (50, 50))
+
+
+class Claim:
+    """A share of a result that holders can prove.
+
+    Attributes:
+        holders, parts, check, c1, fields: what `prove_share` takes.
+        secret: of the proof.
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        *,
+        limbs: int = 1,
+        log_sigma: float = 20.0,
+        positions: Sequence[int] = (0, 5, 31),
+        count: int = 1,
+    ) -> None:
+        self.holders = Holders(parameters, count)
+        self.parts = self.holders.parts
+        checks = [self.holders.check(part) for part in self.parts]
+        self.check = checks[0]
+        for check in checks[1:]:
+            self.check = self.check.plus(check)
+        self.c1 = random_second_part(parameters, limbs)
+        self.secret = os.urandom(32)
+        at = np.array(positions, dtype=np.uint32)
+        words = threshold.decryption_share(
+            self.parts, self.c1, limbs=limbs, positions=at, log_sigma=log_sigma
+        )
+        self.fields: dict[str, Any] = {
+            "limbs": limbs,
+            "positions": at,
+            "words": words,
+            "log_sigma": log_sigma,
+            "context": b"a query",
+        }
+
+    def prove(self, **other: Any) -> bytes:
+        check, parts = other.pop("check", self.check), other.pop("parts", self.parts)
+        fields = {"secret": self.secret, **self.fields, **other}
+        limbs = self.holders.parameters.limbs
+        return threshold.prove_share(parts, check, self.holders.seed, limbs, self.c1, **fields)
+
+    def holds(self, proof: bytes, **other: Any) -> bool:
+        check = other.pop("check", self.check)
+        seed, c1 = other.pop("seed", self.holders.seed), other.pop("c1", self.c1)
+        limbs = self.holders.parameters.limbs
+        fields = {**self.fields, **other}
+        return threshold.verify_share(check, seed, limbs, c1, proof=proof, **fields)
+
+    def moved(self, by: int, prime: int | None = None) -> NDArray[np.uint64]:
+        """The share with one coefficient moved, modulo all primes or one of them."""
+        words: NDArray[np.uint64] = self.fields["words"].copy()
+        for row, q in enumerate(self.holders.parameters.primes[: self.fields["limbs"]]):
+            if prime in (None, row):
+                words[row, 0] = (int(words[row, 0]) + by) % q
+        return words
+
+
+def random_second_part(parameters: Parameters, limbs: int) -> bytes:
+    generator = np.random.default_rng(int.from_bytes(os.urandom(8)))
+    rows = [
+        generator.integers(0, q, parameters.ring_degree, dtype=np.uint64)
+        for q in parameters.primes[:limbs]
+    ]
+    header = write_header(parameters, SECOND_PART, limbs, parameters.ring_degree)
+    return header + _native.pack_rows(parameters.native, np.concatenate(rows))
+
+
+# what is right is proved
+
+
+@pytest.mark.parametrize(
+    ("parameters", "limbs", "log_sigma", "count"),
+    [(RING, 1, 20.0, 1), (RING, 2, 60.0, 3), (RING, 3, 0.0, 2), (SWITCHING, 2, 45.5, 2)],
+)
+def test_a_right_share_is_proved(
+    parameters: Parameters, limbs: int, log_sigma: float, count: int
+) -> None:
+    claim = Claim(parameters, limbs=limbs, log_sigma=log_sigma, count=count)
+    proof = claim.prove()
+    assert len(proof) == threshold.proof_bytes(claim.check, 3)
+    assert claim.holds(proof)
+
+
+def test_a_share_of_refreshed_parts_is_proved_by_their_new_check() -> None:
+    holders = Holders(SWITCHING, 2)
+    drawn = os.urandom(32)
+    seed, limbs = holders.seed, SWITCHING.limbs
+    claim = Claim(SWITCHING)
+    claim.holders = holders
+    old = holders.check(holders.parts[0])
+    claim.check = old.plus(PartCheck.of_part(KeyPart.expanded(SWITCHING, drawn), seed, limbs))
+    claim.parts = [holders.parts[0].shifted([drawn])]
+    claim.fields["words"] = threshold.decryption_share(
+        claim.parts,
+        claim.c1,
+        limbs=1,
+        positions=claim.fields["positions"],
+        log_sigma=claim.fields["log_sigma"],
+    )
+    proof = claim.prove()
+    assert claim.holds(proof)
+    assert not claim.holds(proof, check=old)
+    with pytest.raises(ValueError, match="samples"):
+        claim.prove(check=old)
+
+
+def test_real_parameters_prove_a_share() -> None:
+    claim = Claim(catalogued("n13-q172-p42-v1"), log_sigma=18.0, positions=range(10))
+    assert claim.holds(claim.prove())
+
+
+# what is wrong is not
+
+
+def test_a_wrong_share_has_no_proof() -> None:
+    claim = Claim(RING, limbs=2, log_sigma=20.0)
+    right = claim.prove()
+    for words in (
+        claim.moved(1 << 25),
+        claim.moved(-(1 << 25)),
+        claim.moved(1, prime=0),
+        claim.moved(1 << 60),
+        Claim(RING, limbs=2).fields["words"],
+    ):
+        with pytest.raises(ValueError, match="not of these parts"):
+            claim.prove(words=words)
+        assert not claim.holds(right, words=words)
+
+
+def forged(claim: Claim, by: int) -> bytes:
+    """By a holder who knows its parts, and answers for a share that is moved as if it were right:
+    smudging makes up for the difference."""
+    mask = math.ceil(math.log2(29 * 2 * 64 * OPENED * 4))
+    relation, words = relation_of(claim, 29, mask), claim.moved(by)
+    prover = _native.ShareProver(relation, [claim.parts[0].native], claim.fields["words"].ravel())
+    seed, limbs = claim.holders.seed, RING.limbs
+    statement = share_proofs._statement(
+        claim.check,
+        seed,
+        limbs,
+        claim.c1,
+        claim.fields["positions"],
+        words,
+        claim.fields["log_sigma"],
+        claim.fields["context"],
+    )
+    while True:
+        seeds = [os.urandom(32) for _ in range(ROUNDS)]
+        digest = share_proofs._challenge(statement, (relation.commitment(one) for one in seeds))
+        opened = share_proofs._opened(digest)
+        answers = [prover.answer(seeds[round_]) for round_ in sorted(opened)]
+        if None in answers:
+            continue
+        closed = [one for round_, one in enumerate(seeds) if round_ not in opened]
+        first = -16 * len(claim.fields["positions"])
+        moved = []
+        for answer in filter(None, answers):
+            smudging = int.from_bytes(answer[first:][:16], "little", signed=True) + by
+            after = answer[first + 16 :]
+            moved.append(answer[:first] + smudging.to_bytes(16, "little", signed=True) + after)
+        return b"".join((digest, *closed, *moved))
+
+
+@pytest.mark.parametrize(("deviations", "passes"), [(0, True), (50, True), (400, False)])
+def test_a_share_that_is_proved_is_within_the_tolerance(deviations: int, passes: bool) -> None:
+    claim = Claim(RING, log_sigma=10.0)
+    by = deviations * 2**10
+    assert claim.holds(forged(claim, by), words=claim.moved(by)) == passes
+    assert 50 < threshold.TOLERANCE < 400
+
+
+def test_simulated_rounds_pass_only_where_the_challenge_was_guessed() -> None:
+    """Who knows no part simulates answers for guessed rounds. Nothing but luck opens just those."""
+    claim = Claim(RING)
+    real = claim.prove()
+    size = (len(real) - 32 - 32 * (ROUNDS - OPENED)) // OPENED
+    start = len(real) - size * OPENED
+    answers = [real[start + i * size : start + (i + 1) * size] for i in range(OPENED)]
+    seeds = [os.urandom(32) for _ in range(ROUNDS - OPENED)]
+    for digest in (real[:32], os.urandom(32)):
+        assert not claim.holds(b"".join((digest, *seeds, *answers)))
+
+
+@pytest.mark.parametrize("at", [0, 31, 32, 63, 32 * 400, -1, -17, -60, -400])
+def test_a_proof_with_a_changed_byte_is_none(at: int) -> None:
+    claim = Claim(RING)
+    proof = bytearray(claim.prove())
+    proof[at] ^= 1
+    assert not claim.holds(bytes(proof))
+
+
+def test_a_proof_is_of_its_share_and_nothing_else() -> None:
+    claim = Claim(RING, limbs=2, log_sigma=20.0)
+    proof = claim.prove()
+    other = Claim(RING, limbs=2, log_sigma=20.0)
+    assert claim.holds(proof)
+    assert not claim.holds(proof, context=b"another query")
+    assert not claim.holds(proof, words=claim.moved(1))
+    assert not claim.holds(proof, c1=other.c1)
+    assert not claim.holds(proof, check=other.check)
+    assert not claim.holds(proof, seed=other.holders.seed)
+    assert not claim.holds(proof, log_sigma=19.0)
+    assert not claim.holds(proof, positions=np.array([0, 5, 30], dtype=np.uint32))
+    for damaged in (b"", proof[:-1], proof + b"\0", bytes(len(proof))):
+        assert not claim.holds(damaged)
+
+
+def test_a_part_that_is_not_the_checked_one_proves_nothing() -> None:
+    claim, other = Claim(RING), KeyPart.generate(RING)
+    with pytest.raises(ValueError, match="samples"):
+        claim.prove(parts=[other])
+    words = threshold.decryption_share(
+        [other],
+        claim.c1,
+        limbs=1,
+        positions=claim.fields["positions"],
+        log_sigma=claim.fields["log_sigma"],
+    )
+    with pytest.raises(ValueError, match="share is not of these parts"):
+        claim.prove(words=words)
+
+
+def test_malformed_shares_and_results_are_refused() -> None:
+    claim = Claim(RING)
+    proof = claim.prove()
+    too_large = claim.fields["words"].copy()
+    too_large[0, 0] = RING.primes[0]
+    for change in (
+        {"words": too_large},
+        {"words": claim.fields["words"][:, :2]},
+        {"c1": claim.c1[:-1]},
+        {"c1": random_second_part(RING, 2)},
+    ):
+        with pytest.raises(CiphertextError):
+            claim.holds(proof, **change)
+    with pytest.raises(ValueError, match="no such coefficient"):
+        claim.holds(proof, positions=np.array([0, 5, 64], dtype=np.uint32))
+    with pytest.raises(ValueError, match="32 bytes"):
+        claim.prove(secret=b"short")
+
+
+def test_parameters_that_bind_nothing_are_refused() -> None:
+    claim = Claim(RING)
+    proof = claim.prove()
+    worn = PartCheck(RING, claim.check.words, 2**60)
+    with pytest.raises(ValueError, match="too often"):
+        claim.holds(proof, check=worn)
+    tired = PartCheck(RING, claim.check.words, 2**40)
+    with pytest.raises(ValueError, match="too often"):
+        claim.holds(proof, check=tired)
+    with pytest.raises(ValueError, match="as wide"):
+        claim.holds(proof, log_sigma=45.0)
+    narrow = small_parameters(64, (50, 40))
+    check = Claim(narrow, log_sigma=20.0).check
+    with pytest.raises(ValueError, match="3 primes"):
+        threshold.require_provable(check, 3, 20.0)
+
+
+# what a proof shows
+
+
+def test_the_same_secret_gives_the_same_proof() -> None:
+    claim = Claim(RING)
+    proof = claim.prove()
+    assert claim.prove() == proof
+    assert claim.prove(secret=os.urandom(32)) != proof
+    another = claim.prove(context=b"another query")
+    seeds = slice(32, 32 * (1 + ROUNDS - OPENED))
+    shared = {proof[seeds][i : i + 32] for i in range(0, 32 * (ROUNDS - OPENED), 32)}
+    assert not any(another[seeds][i : i + 32] in shared for i in range(0, 32 * 400, 32))
+
+
+def relation_of(claim: Claim, error_bound: int, log_mask: int) -> _native.ShareRelation:
+    parameters = claim.holders.parameters
+    return _native.ShareRelation(
+        parameters.native,
+        public_seeds(parameters, claim.holders.seed, parameters.limbs),
+        claim.check.words.reshape(-1),
+        claim.fields["limbs"],
+        claim.c1[44:],
+        claim.fields["positions"],
+        claim.fields["log_sigma"],
+        error_bound,
+        log_mask,
+    )
+
+
+def shown_errors(answer: bytes, parameters: Parameters, log_mask: int) -> NDArray[np.int64]:
+    """Both z_i, shifted to be positive, from an answer's bytes."""
+    degree, bits = parameters.ring_degree, log_mask + 1
+    start = sum(-(-degree * q.bit_length() // 8) for q in parameters.primes[:3])
+    size = -(-degree * bits // 8)
+    found = []
+    for sample in range(2):
+        data = np.frombuffer(answer, np.uint8)[start + sample * size : start + (sample + 1) * size]
+        digits = np.unpackbits(data, bitorder="little")[: degree * bits].reshape(degree, bits)
+        found.append(digits.astype(np.int64) @ (1 << np.arange(bits)))
+    return np.concatenate(found)
+
+
+def test_answers_near_the_ends_of_masks_are_withheld_so_that_shown_ones_are_uniform() -> None:
+    """With narrow masks, where it shows: what would tell that an error was added never appears."""
+    parameters = small_parameters(16, (50, 45, 40))
+    claim = Claim(parameters, positions=[0])
+    bound, log_mask = 29, 10
+    relation = relation_of(claim, bound, log_mask)
+    prover = _native.ShareProver(relation, [claim.parts[0].native], claim.fields["words"].ravel())
+    answers = [prover.answer(os.urandom(32)) for _ in range(4000)]
+    shown = [answer for answer in answers if answer is not None]
+    expected = (1 - bound / 2**log_mask) ** 32
+    assert abs(len(shown) / len(answers) - expected) < 5 * math.sqrt(0.25 / len(answers))
+    values = np.concatenate([shown_errors(answer, parameters, log_mask) for answer in shown])
+    assert values.min() >= bound
+    assert values.max() < 2 ** (log_mask + 1) - bound
+    # Uniform over what is left: both halves of every error's reach are equally likely.
+    low = np.count_nonzero(values < 2 * bound)
+    expected_low = len(values) * bound / (2 ** (log_mask + 1) - 2 * bound)
+    assert abs(low - expected_low) < 5 * math.sqrt(expected_low)
+    for answer in shown[:50]:
+        assert relation.commitment_of(answer, claim.fields["words"].ravel()) is not None
+
+
+def test_masks_of_smudging_are_as_wide_as_the_plans_count_on() -> None:
+    claim = Claim(RING, positions=range(64), log_sigma=20.0)
+    proof = claim.prove()
+    size = 16 * 64
+    answer = (len(proof) - 32 - 32 * (ROUNDS - OPENED)) // OPENED
+    shown = []
+    for i in range(OPENED):
+        end = len(proof) - i * answer
+        words = np.frombuffer(proof[end - size : end], "<i8").reshape(64, 2)
+        assert np.isin(words[:, 1], (0, -1)).all()  # the high halves: signs
+        shown.append(words[:, 0])
+    deviation = np.concatenate(shown).astype(float).std() / 2**20
+    expected = math.sqrt(4.0**LOG_MASK + 1.0)
+    assert abs(deviation / expected - 1.0) < 5.0 / math.sqrt(2 * 64 * OPENED)
+    assert threshold.PROVED_SHARE == 1 + OPENED / 256
+
+
+def test_both_answers_to_one_mask_show_the_part_and_no_proof_has_both() -> None:
+    """Why a challenge that is answered twice would be fatal, and why proofs are a function of one
+    secret: with z and the seed, the part is their difference."""
+    claim = Claim(RING)
+    relation = relation_of(claim, 29, 20)
+    prover = _native.ShareProver(relation, [claim.parts[0].native], claim.fields["words"].ravel())
+    seed = next(s for s in (os.urandom(32) for _ in range(50)) if prover.answer(s) is not None)
+    answer = prover.answer(seed)
+    assert answer is not None
+    bound_to = relation.commitment(seed)
+    found = relation.commitment_of(answer, claim.fields["words"].ravel())
+    assert found is not None
+    np.testing.assert_array_equal(found, bound_to)
+    proof = claim.prove()
+    closed = proof[32 : 32 * (1 + ROUNDS - OPENED)]
+    answers = proof[32 * (1 + ROUNDS - OPENED) :]
+    size = len(answers) // OPENED
+    shown = {answers[i * size : (i + 1) * size] for i in range(OPENED)}
+    wide = relation_of(claim, 29, math.ceil(math.log2(29 * 2 * 64 * OPENED * 4)))
+    holder = _native.ShareProver(wide, [claim.parts[0].native], claim.fields["words"].ravel())
+    for i in range(ROUNDS - OPENED):
+        assert holder.answer(closed[32 * i : 32 * (i + 1)]) not in shown
