@@ -7,12 +7,12 @@ package and of nothing else: whoever has both can compute it again and compare b
 from __future__ import annotations
 
 from strongroom import engine
-from strongroom.engine import Ciphertext, Evaluator, require_elements
+from strongroom.engine import Ciphertext, Evaluator
 from strongroom.engine.evaluation import transformed
 from strongroom.protections.fhe import wire
 from strongroom.protections.fhe.hidden_linear_circuit import HiddenLinearCircuit
 from strongroom.protections.fhe.hidden_linear_payload import Weights
-from strongroom.protections.fhe.holders import require_key_set
+from strongroom.protections.fhe.requests import RowForm, open_request
 from strongroom.protections.interface import KeySets
 
 
@@ -27,6 +27,9 @@ class HiddenLinearServer:
         """
         self._circuit = circuit
         self._key_set = key_set
+        self._form = RowForm(
+            circuit.limbs.input, "coefficients", circuit.sizes.seeded, circuit.input_scale
+        )
         self._weights = [[transformed(one) for one in group] for group in weights]
 
     def answer(
@@ -38,24 +41,15 @@ class HiddenLinearServer:
         takes them apart (`hidden_linear_circuit`).
         """
         circuit = self._circuit
-        view = memoryview(request).cast("B")
-        envelope, body = wire.read_envelope(
-            view, wire.REQUEST, circuit.binding, circuit.rows_per_request
-        )
-        wire.require_size(view, circuit.sizes.request(envelope.rows))
-        if keys is None:
-            raise ValueError("a hidden model answers with its holder's keys")
-        key_set, body = wire.read_key_set(body)
-        require_key_set(key_set, self._key_set)
-        opened = keys.open(key_set, circuit.needs)
-        require_elements(opened.evaluation_keys, [need.element for need in circuit.needs.keys])
-        evaluator = Evaluator(opened.evaluation_keys, threads)
+        opened = open_request(circuit, request, keys, holder=self._key_set)
+        envelope, body = opened.envelope, opened.ciphertexts
+        evaluator = Evaluator(opened.keys.evaluation_keys, threads)
         parts = [envelope.to_bytes(wire.RESPONSE, circuit.binding)]
         size = circuit.sizes.request_ciphertext
         for block in wire.blocks(circuit.packing.rows_per_ciphertext, envelope.rows):
             inputs = []
             for _ in range(circuit.packing.column_chunks):
-                inputs.append(self._read(body[:size]))
+                inputs.append(self._form.read(circuit.parameters, body[:size]))
                 body = body[size:]
             if len(self._weights) > 1:
                 # Each is multiplied by every group's weights, in this form.
@@ -65,19 +59,6 @@ class HiddenLinearServer:
                 self._result(evaluator, inputs, rows, group) for group in range(len(self._weights))
             ]
         return b"".join(parts)
-
-    def _read(self, data: memoryview) -> Ciphertext:
-        circuit = self._circuit
-        ciphertext = engine.ciphertext_from_bytes(
-            circuit.parameters, data, limbs=circuit.limbs.input
-        )
-        if ciphertext.packing != "coefficients":
-            raise wire.malformed("a ciphertext is packed by slots")
-        if (ciphertext.seed is not None) != circuit.sizes.seeded:
-            raise wire.malformed("a ciphertext is encrypted in another way than the plan says")
-        if ciphertext.scale != circuit.input_scale:
-            raise wire.malformed("a ciphertext has another scale than the plan says")
-        return ciphertext
 
     def _result(
         self, evaluator: Evaluator, inputs: list[Ciphertext], rows: int, group: int

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from strongroom import engine
-from strongroom.engine import Ciphertext, Evaluator, require_elements, truncate
+from strongroom.engine import Ciphertext, Evaluator, truncate
 from strongroom.engine.slot_sums import hidden_sums
 from strongroom.protections.fhe import wire
 from strongroom.protections.fhe.hidden_network_payload import HiddenChunk, HiddenNetwork
-from strongroom.protections.fhe.holders import require_key_set
 from strongroom.protections.fhe.network_circuit import NetworkCircuit
+from strongroom.protections.fhe.requests import RowForm, open_request
 from strongroom.protections.interface import KeySets
 
 
@@ -28,6 +28,9 @@ class HiddenNetworkServer:
             key_set: that of the key's holder, which requests must name.
         """
         self._circuit, self._network, self._key_set = circuit, network, key_set
+        self._form = RowForm(
+            circuit.layout.input_limbs, "slots", circuit.sizes.seeded, circuit.input_scale
+        )
 
     def answer(
         self, request: bytes | memoryview, *, keys: KeySets | None = None, threads: int = 1
@@ -38,37 +41,15 @@ class HiddenNetworkServer:
         takes them apart (`network_results`).
         """
         circuit = self._circuit
-        view = memoryview(request).cast("B")
-        envelope, body = wire.read_envelope(
-            view, wire.REQUEST, circuit.binding, circuit.rows_per_request
-        )
-        wire.require_size(view, circuit.sizes.request(envelope.rows))
-        if keys is None:
-            raise ValueError("a hidden model answers with its holder's keys")
-        key_set, body = wire.read_key_set(body)
-        require_key_set(key_set, self._key_set)
-        opened = keys.open(key_set, circuit.needs)
-        require_elements(opened.evaluation_keys, [need.element for need in circuit.needs.keys])
-        evaluator = Evaluator(opened.evaluation_keys, threads)
+        opened = open_request(circuit, request, keys, holder=self._key_set)
+        envelope, body = opened.envelope, opened.ciphertexts
+        evaluator = Evaluator(opened.keys.evaluation_keys, threads)
         parts = [envelope.to_bytes(wire.RESPONSE, circuit.binding)]
         size = circuit.sizes.request_ciphertext
         for _ in wire.blocks(circuit.layout.rows_per_ciphertext, envelope.rows):
-            parts += self._answer_block(evaluator, self._read(body[:size]))
+            parts += self._answer_block(evaluator, self._form.read(circuit.parameters, body[:size]))
             body = body[size:]
         return b"".join(parts)
-
-    def _read(self, data: memoryview) -> Ciphertext:
-        circuit = self._circuit
-        ciphertext = engine.ciphertext_from_bytes(
-            circuit.parameters, data, limbs=circuit.layout.input_limbs
-        )
-        if ciphertext.packing != "slots":
-            raise wire.malformed("a ciphertext is packed by coefficients")
-        if (ciphertext.seed is not None) != circuit.sizes.seeded:
-            raise wire.malformed("a ciphertext is encrypted in another way than the plan says")
-        if ciphertext.scale != circuit.input_scale:
-            raise wire.malformed("a ciphertext has another scale than the plan says")
-        return ciphertext
 
     def _answer_block(self, evaluator: Evaluator, vector: Ciphertext) -> list[bytes]:
         """The results for the rows of one ciphertext, a group of outputs each."""

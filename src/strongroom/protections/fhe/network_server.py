@@ -12,7 +12,7 @@ from fractions import Fraction
 from strongroom import engine
 from strongroom.compiler.activation_circuits import placed_circuit
 from strongroom.compiler.network_model import HiddenStep, NetworkModel
-from strongroom.engine import Ciphertext, Evaluator, Plaintext, PublicKey, require_elements
+from strongroom.engine import Ciphertext, Evaluator, Plaintext, PublicKey
 from strongroom.engine.evaluation import add_at, add_plain, rescale, sanitise, truncate
 from strongroom.engine.periodic_products import PeriodicProduct
 from strongroom.engine.slot_functions import PreparedSlotFunction, prepare_slot_function
@@ -20,6 +20,7 @@ from strongroom.engine.slot_sums import SlotSums
 from strongroom.errors import PackageError
 from strongroom.protections.fhe import wire
 from strongroom.protections.fhe.network_circuit import NetworkCircuit
+from strongroom.protections.fhe.requests import RowForm, open_request
 from strongroom.protections.interface import KeySets
 
 
@@ -45,6 +46,7 @@ class NetworkServer:
         """
         self._circuit = circuit
         packing, layout = circuit.packing, circuit.layout
+        self._form = RowForm(layout.input_limbs, "slots", True, circuit.input_scale)
         self._steps = [self._encode_step(number, step) for number, step in enumerate(model.steps)]
         self._sums = [
             SlotSums.encode(
@@ -67,34 +69,17 @@ class NetworkServer:
     ) -> bytes:
         """Answer one request. See `protections.interface.ServerSide`."""
         circuit = self._circuit
-        view = memoryview(request).cast("B")
-        envelope, body = wire.read_envelope(
-            view, wire.REQUEST, circuit.binding, circuit.rows_per_request
-        )
-        wire.require_size(view, circuit.sizes.request(envelope.rows))
-        if keys is None:
-            raise ValueError("a network answers with its asker's keys")
-        key_set, body = wire.read_key_set(body)
-        opened = keys.open(key_set, circuit.needs)
-        require_elements(opened.evaluation_keys, [need.element for need in circuit.needs.keys])
-        evaluator = Evaluator(opened.evaluation_keys, threads)
+        opened = open_request(circuit, request, keys)
+        envelope, body = opened.envelope, opened.ciphertexts
+        evaluator = Evaluator(opened.keys.evaluation_keys, threads)
         parts = [envelope.to_bytes(wire.RESPONSE, circuit.binding)]
         size = circuit.sizes.request_ciphertext
         for _ in wire.blocks(circuit.layout.rows_per_ciphertext, envelope.rows):
-            parts += self._answer_block(evaluator, self._read(body[:size]), opened.public_key)
+            parts += self._answer_block(
+                evaluator, self._form.read(circuit.parameters, body[:size]), opened.keys.public_key
+            )
             body = body[size:]
         return b"".join(parts)
-
-    def _read(self, data: memoryview) -> Ciphertext:
-        circuit = self._circuit
-        ciphertext = engine.ciphertext_from_bytes(
-            circuit.parameters, data, limbs=circuit.layout.input_limbs
-        )
-        if ciphertext.packing != "slots" or ciphertext.seed is None:
-            raise wire.malformed("a ciphertext is not fresh, or is packed by coefficients")
-        if ciphertext.scale != circuit.input_scale:
-            raise wire.malformed("a ciphertext has another scale than the plan says")
-        return ciphertext
 
     def _answer_block(
         self, evaluator: Evaluator, vector: Ciphertext, key: PublicKey

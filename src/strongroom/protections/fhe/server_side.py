@@ -15,6 +15,7 @@ from strongroom.engine import Ciphertext, Finishing, InnerProductWeights, Public
 from strongroom.protections.fhe import wire
 from strongroom.protections.fhe.circuit import LinearCircuit
 from strongroom.protections.fhe.key_cache import KeyCache
+from strongroom.protections.fhe.requests import RowForm
 from strongroom.protections.interface import KeySets
 
 
@@ -25,6 +26,7 @@ class LinearServer:
     def __init__(self, circuit: LinearCircuit, model: ScaledAffine) -> None:
         self._circuit = circuit
         self._keys = KeyCache(circuit.parameters, circuit.limbs.sanitise)
+        self._form = RowForm(circuit.limbs.input, "coefficients", True, circuit.input_scale)
         self._finishing = Finishing(
             circuit.limbs.sanitise, circuit.limbs.response, circuit.layout.flooding_log_sigma
         )
@@ -69,14 +71,7 @@ class LinearServer:
         size = circuit.sizes.request_ciphertext(rows)
         inputs = []
         for _ in range(circuit.packing.column_chunks):
-            ciphertext = engine.ciphertext_from_bytes(
-                circuit.parameters, body[:size], limbs=circuit.limbs.input, positions=positions
-            )
-            if ciphertext.packing != "coefficients" or ciphertext.seed is None:
-                raise wire.malformed("a ciphertext is not fresh, or is packed by slots")
-            if ciphertext.scale != circuit.input_scale:
-                raise wire.malformed("a ciphertext has another scale than the plan says")
-            inputs.append(ciphertext)
+            inputs.append(self._form.read(circuit.parameters, body[:size], positions))
             body = body[size:]
         return inputs, body
 
