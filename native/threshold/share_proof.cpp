@@ -38,25 +38,27 @@ std::uint64_t residue_of(int128 x, const Modulus& m) {
     return (magnitude & ~mask) | (ring::reduce_once(m.value - magnitude, m.value) & mask);
 }
 
-// The number below half of the product of the first one or two primes, in absolute value, that has
-// these residues modulo the first `limbs` primes; nothing if there is none.
+// The number below half of the product of the first primes that have less than 2^126 together, in
+// absolute value, that has these residues modulo the first `limbs` primes; nothing if there is
+// none.
 std::optional<int128> centred(const ring::Ring& ring, const std::uint64_t* residues,
                               std::size_t limbs, std::size_t stride) {
-    const Modulus& first = ring.modulus(0);
+    constexpr uint128 kRoom = static_cast<uint128>(1) << 126;
     uint128 value = residues[0];
-    uint128 product = first.value;
-    if (limbs > 1) {
-        const Modulus& second = ring.modulus(1);
-        const std::uint64_t inverse =
-            ring::inverse_mod(ring::reduce_any(first.value, second), second);
+    uint128 product = ring.modulus(0).value;
+    std::size_t row = 1;
+    // Garner's algorithm: each prime adds a digit in mixed radix.
+    for (; row < limbs && product < kRoom / ring.modulus(row).value; ++row) {
+        const Modulus& m = ring.modulus(row);
+        const std::uint64_t inverse = ring::inverse_mod(ring::reduce_wide(product, m), m);
         const std::uint64_t difference =
-            ring::subtract_mod(residues[stride], ring::reduce_any(residues[0], second), second);
-        value += static_cast<uint128>(ring::multiply_mod(difference, inverse, second)) * product;
-        product *= second.value;
+            ring::subtract_mod(residues[row * stride], ring::reduce_wide(value, m), m);
+        value += static_cast<uint128>(ring::multiply_mod(difference, inverse, m)) * product;
+        product *= m.value;
     }
     const int128 result =
         static_cast<int128>(value) - (value > product / 2 ? static_cast<int128>(product) : 0);
-    for (std::size_t row = 2; row < limbs; ++row) {
+    for (; row < limbs; ++row) {
         if (residue_of(result, ring.modulus(row)) != residues[row * stride]) return std::nullopt;
     }
     return result;
@@ -186,8 +188,10 @@ ShareRelation::ShareRelation(const ckks::Parameters& parameters, Samples a, Poly
         }
     }
     double bits = 0.0;
-    for (std::size_t row = 0; row < std::min<std::size_t>(c1_.limbs(), 2); ++row) {
-        bits += std::log2(static_cast<double>(ring_->modulus(row).value));
+    for (std::size_t row = 0; row < c1_.limbs(); ++row) {
+        const double more = std::log2(static_cast<double>(ring_->modulus(row).value));
+        if (row > 0 && bits + more > 126.0) break;
+        bits += more;
     }
     const double widest = log_sigma_ + kLogMask + std::log2(2.0 * kWidth) + 1.0;
     if (!(log_sigma_ >= 0.0) || widest > bits || log_sigma_ + kLogMask > ring::kMaxLogFlood) {

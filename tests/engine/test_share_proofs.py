@@ -18,7 +18,7 @@ from strongroom.engine import Parameters, catalogued, share_proofs, threshold
 from strongroom.engine.serialisation_header import SECOND_PART, write_header
 from strongroom.engine.share_checks import public_seeds
 from strongroom.engine.share_proofs import LOG_MASK, OPENED, ROUNDS
-from strongroom.engine.threshold import KeyPart, PartCheck
+from strongroom.engine.threshold import Examined, KeyPart, PartCheck, Proof
 from strongroom.errors import CiphertextError
 
 RING = small_parameters(64, (50, 40, 40, 30))
@@ -62,18 +62,28 @@ class Claim:
             "context": b"a query",
         }
 
-    def prove(self, **other: Any) -> bytes:
+    def prove(self, **other: Any) -> Proof:
         check, parts = other.pop("check", self.check), other.pop("parts", self.parts)
         fields = {"secret": self.secret, **self.fields, **other}
         limbs = self.holders.parameters.limbs
         return threshold.prove_share(parts, check, self.holders.seed, limbs, self.c1, **fields)
 
-    def holds(self, proof: bytes, **other: Any) -> bool:
+    def examined(self, shown: bytes, **other: Any) -> Examined | None:
         check = other.pop("check", self.check)
         seed, c1 = other.pop("seed", self.holders.seed), other.pop("c1", self.c1)
         limbs = self.holders.parameters.limbs
         fields = {**self.fields, **other}
-        return threshold.verify_share(check, seed, limbs, c1, proof=proof, **fields)
+        del fields["words"]
+        return threshold.examine(check, seed, limbs, c1, shown=shown, **fields)
+
+    def holds(self, proof: Proof, **other: Any) -> bool:
+        words = other.pop("words", self.fields["words"])
+        examined = self.examined(proof.shown, **other)
+        if examined is None:
+            return False
+        limbs, count = self.fields["limbs"], len(self.fields["positions"])
+        sent = Examined.from_bytes(examined.to_bytes(), limbs, count)
+        return sent.proves(self.holders.parameters, words, proof.salts)
 
     def moved(self, by: int, prime: int | None = None) -> NDArray[np.uint64]:
         """The share with one coefficient moved, modulo all primes or one of them."""
@@ -99,14 +109,22 @@ def random_second_part(parameters: Parameters, limbs: int) -> bytes:
 
 @pytest.mark.parametrize(
     ("parameters", "limbs", "log_sigma", "count"),
-    [(RING, 1, 20.0, 1), (RING, 2, 60.0, 3), (RING, 3, 0.0, 2), (SWITCHING, 2, 45.5, 2)],
+    [
+        (RING, 1, 20.0, 1),
+        (RING, 2, 60.0, 3),
+        (RING, 3, 0.0, 2),
+        (SWITCHING, 2, 45.5, 2),
+        (small_parameters(64, (30, 30, 30, 30, 30)), 4, 90.5, 1),
+        (small_parameters(64, (50, 50, 50)), 3, 85.0, 1),
+    ],
 )
 def test_a_right_share_is_proved(
     parameters: Parameters, limbs: int, log_sigma: float, count: int
 ) -> None:
     claim = Claim(parameters, limbs=limbs, log_sigma=log_sigma, count=count)
     proof = claim.prove()
-    assert len(proof) == threshold.proof_bytes(claim.check, 3)
+    assert len(proof.shown) == threshold.proof_bytes(claim.check, 3)
+    assert len(proof.salts) == threshold.SALTS_BYTES
     assert claim.holds(proof)
 
 
@@ -156,38 +174,44 @@ def test_a_wrong_share_has_no_proof() -> None:
         assert not claim.holds(right, words=words)
 
 
-def forged(claim: Claim, by: int) -> bytes:
+def forged(claim: Claim, by: int) -> Proof:
     """By a holder who knows its parts, and answers for a share that is moved as if it were right:
     smudging makes up for the difference."""
     mask = math.ceil(math.log2(29 * 2 * 64 * OPENED * 4))
     relation, words = relation_of(claim, 29, mask), claim.moved(by)
     prover = _native.ShareProver(relation, [claim.parts[0].native], claim.fields["words"].ravel())
-    seed, limbs = claim.holders.seed, RING.limbs
     statement = share_proofs._statement(
         claim.check,
-        seed,
-        limbs,
+        claim.holders.seed,
+        RING.limbs,
         claim.c1,
         claim.fields["positions"],
-        words,
         claim.fields["log_sigma"],
         claim.fields["context"],
     )
     while True:
         seeds = [os.urandom(32) for _ in range(ROUNDS)]
-        digest = share_proofs._challenge(statement, (relation.commitment(one) for one in seeds))
-        opened = share_proofs._opened(digest)
+        salts = [share_proofs._salt_of(one) for one in seeds]
+        rounds = []
+        for one, salt in zip(seeds, salts, strict=True):
+            first, second = share_proofs._split(claim.check, relation.commitment(one))
+            rounds.append(
+                share_proofs._round_digest(first, share_proofs._second_digest(salt, second))
+            )
+        challenge = share_proofs._challenge(statement, words, rounds)
+        opened = share_proofs._opened(challenge)
         answers = [prover.answer(seeds[round_]) for round_ in sorted(opened)]
         if None in answers:
             continue
         closed = [one for round_, one in enumerate(seeds) if round_ not in opened]
-        first = -16 * len(claim.fields["positions"])
+        first_at = -16 * len(claim.fields["positions"])
         moved = []
         for answer in filter(None, answers):
-            smudging = int.from_bytes(answer[first:][:16], "little", signed=True) + by
-            after = answer[first + 16 :]
-            moved.append(answer[:first] + smudging.to_bytes(16, "little", signed=True) + after)
-        return b"".join((digest, *closed, *moved))
+            smudging = int.from_bytes(answer[first_at:][:16], "little", signed=True) + by
+            after = answer[first_at + 16 :]
+            moved.append(answer[:first_at] + smudging.to_bytes(16, "little", signed=True) + after)
+        shown = b"".join((challenge, *closed, *moved))
+        return Proof(shown, b"".join(salts[round_] for round_ in sorted(opened)))
 
 
 @pytest.mark.parametrize(("deviations", "passes"), [(0, True), (50, True), (400, False)])
@@ -202,20 +226,31 @@ def test_simulated_rounds_pass_only_where_the_challenge_was_guessed() -> None:
     """Who knows no part simulates answers for guessed rounds. Nothing but luck opens just those."""
     claim = Claim(RING)
     real = claim.prove()
-    size = (len(real) - 32 - 32 * (ROUNDS - OPENED)) // OPENED
-    start = len(real) - size * OPENED
-    answers = [real[start + i * size : start + (i + 1) * size] for i in range(OPENED)]
+    answers = real.shown[32 * (1 + ROUNDS - OPENED) :]
     seeds = [os.urandom(32) for _ in range(ROUNDS - OPENED)]
-    for digest in (real[:32], os.urandom(32)):
-        assert not claim.holds(b"".join((digest, *seeds, *answers)))
+    for challenge in (real.shown[:32], os.urandom(32)):
+        assert not claim.holds(Proof(b"".join((challenge, *seeds, answers)), real.salts))
 
 
 @pytest.mark.parametrize("at", [0, 31, 32, 63, 32 * 400, -1, -17, -60, -400])
 def test_a_proof_with_a_changed_byte_is_none(at: int) -> None:
     claim = Claim(RING)
-    proof = bytearray(claim.prove())
-    proof[at] ^= 1
-    assert not claim.holds(bytes(proof))
+    proof = claim.prove()
+    shown = bytearray(proof.shown)
+    shown[at] ^= 1
+    assert not claim.holds(Proof(bytes(shown), proof.salts))
+
+
+@pytest.mark.parametrize("at", [0, 32, 32 * 23 + 31])
+def test_salts_of_open_rounds_are_those_that_the_prover_was_bound_to(at: int) -> None:
+    claim = Claim(RING)
+    proof = claim.prove()
+    salts = bytearray(proof.salts)
+    salts[at] ^= 1
+    assert claim.holds(proof)
+    assert not claim.holds(Proof(proof.shown, bytes(salts)))
+    assert not claim.holds(Proof(proof.shown, proof.salts[:-1]))
+    assert not claim.holds(Proof(proof.shown, bytes(len(proof.salts))))
 
 
 def test_a_proof_is_of_its_share_and_nothing_else() -> None:
@@ -230,8 +265,8 @@ def test_a_proof_is_of_its_share_and_nothing_else() -> None:
     assert not claim.holds(proof, seed=other.holders.seed)
     assert not claim.holds(proof, log_sigma=19.0)
     assert not claim.holds(proof, positions=np.array([0, 5, 30], dtype=np.uint32))
-    for damaged in (b"", proof[:-1], proof + b"\0", bytes(len(proof))):
-        assert not claim.holds(damaged)
+    for damaged in (b"", proof.shown[:-1], proof.shown + b"\0", bytes(len(proof.shown))):
+        assert not claim.holds(Proof(damaged, proof.salts))
 
 
 def test_a_part_that_is_not_the_checked_one_proves_nothing() -> None:
@@ -262,6 +297,8 @@ def test_malformed_shares_and_results_are_refused() -> None:
     ):
         with pytest.raises(CiphertextError):
             claim.holds(proof, **change)
+    with pytest.raises(CiphertextError):
+        claim.prove(words=too_large)
     with pytest.raises(ValueError, match="no such coefficient"):
         claim.holds(proof, positions=np.array([0, 5, 64], dtype=np.uint32))
     with pytest.raises(ValueError, match="32 bytes"):
@@ -277,8 +314,10 @@ def test_parameters_that_bind_nothing_are_refused() -> None:
     tired = PartCheck(RING, claim.check.words, 2**40)
     with pytest.raises(ValueError, match="too often"):
         claim.holds(proof, check=tired)
-    with pytest.raises(ValueError, match="as wide"):
+    with pytest.raises(ValueError, match="too wide"):
         claim.holds(proof, log_sigma=45.0)
+    with pytest.raises(ValueError, match="too wide"):
+        threshold.require_provable(claim.check, 3, 97.0)
     narrow = small_parameters(64, (50, 40))
     check = Claim(narrow, log_sigma=20.0).check
     with pytest.raises(ValueError, match="3 primes"):
@@ -288,6 +327,42 @@ def test_parameters_that_bind_nothing_are_refused() -> None:
 # what a proof shows
 
 
+def test_who_examines_a_proof_can_not_test_guesses_of_words() -> None:
+    """It has everything but the salts: and with any other salts the right words prove nothing."""
+    claim = Claim(RING)
+    proof = claim.prove()
+    examined = claim.examined(proof.shown)
+    assert examined is not None
+    words = claim.fields["words"]
+    assert examined.proves(RING, words, proof.salts)
+    for guess in (bytes(len(proof.salts)), os.urandom(len(proof.salts))):
+        assert not examined.proves(RING, words, guess)
+    # Nor are they among what it sees, or follow from it as those of closed rounds do.
+    seen = proof.shown + examined.to_bytes()
+    seeds = [proof.shown[at : at + 32] for at in range(32, 32 * (1 + ROUNDS - OPENED), 32)]
+    known = {share_proofs._salt_of(seed) for seed in seeds}
+    for at in range(0, len(proof.salts), 32):
+        salt = proof.salts[at : at + 32]
+        assert salt not in seen
+        assert salt not in known
+
+
+def test_the_asker_gets_nothing_of_the_result_beyond_its_positions() -> None:
+    """Kilobytes in place of megabytes, and of c1 only products with what it does not see."""
+    claim = Claim(RING, limbs=2)
+    examined = claim.examined(claim.prove().shown)
+    assert examined is not None
+    data = examined.to_bytes()
+    assert len(data) == threshold.examined_bytes(2, 3) == 32 * (2 + 512 + 488) + 24 * 2 * 3 * 8
+    assert claim.c1[44:60] not in data
+    with pytest.raises(ValueError, match="bytes"):
+        Examined.from_bytes(data[:-1], 2, 3)
+    malformed = claim.fields["words"].copy()
+    malformed[0, 0] = RING.primes[0]
+    with pytest.raises(CiphertextError):
+        examined.proves(RING, malformed, bytes(threshold.SALTS_BYTES))
+
+
 def test_the_same_secret_gives_the_same_proof() -> None:
     claim = Claim(RING)
     proof = claim.prove()
@@ -295,8 +370,9 @@ def test_the_same_secret_gives_the_same_proof() -> None:
     assert claim.prove(secret=os.urandom(32)) != proof
     another = claim.prove(context=b"another query")
     seeds = slice(32, 32 * (1 + ROUNDS - OPENED))
-    shared = {proof[seeds][i : i + 32] for i in range(0, 32 * (ROUNDS - OPENED), 32)}
-    assert not any(another[seeds][i : i + 32] in shared for i in range(0, 32 * 400, 32))
+    both = [one.shown[seeds] for one in (proof, another)]
+    mine, its = ({one[i : i + 32] for i in range(0, len(one), 32)} for one in both)
+    assert not mine & its
 
 
 def relation_of(claim: Claim, error_bound: int, log_mask: int) -> _native.ShareRelation:
@@ -351,7 +427,7 @@ def test_answers_near_the_ends_of_masks_are_withheld_so_that_shown_ones_are_unif
 
 def test_masks_of_smudging_are_as_wide_as_the_plans_count_on() -> None:
     claim = Claim(RING, positions=range(64), log_sigma=20.0)
-    proof = claim.prove()
+    proof = claim.prove().shown
     size = 16 * 64
     answer = (len(proof) - 32 - 32 * (ROUNDS - OPENED)) // OPENED
     shown = []
@@ -379,7 +455,7 @@ def test_both_answers_to_one_mask_show_the_part_and_no_proof_has_both() -> None:
     found = relation.commitment_of(answer, claim.fields["words"].ravel())
     assert found is not None
     np.testing.assert_array_equal(found, bound_to)
-    proof = claim.prove()
+    proof = claim.prove().shown
     closed = proof[32 : 32 * (1 + ROUNDS - OPENED)]
     answers = proof[32 * (1 + ROUNDS - OPENED) :]
     size = len(answers) // OPENED

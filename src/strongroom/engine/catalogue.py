@@ -94,6 +94,20 @@ _ENTRIES: Final = (
         (1102729221734401, 1102729221603329),
         "classical-128",
     ),
+    # The same for committees, whose shares are flooded for all answers of a key: three levels of 78
+    # bits, and three long primes for the last sums. The special prime is as long as one can be, and
+    # every prime a digit: keys are larger than in the next ring, all else is half as long.
+    CatalogueEntry(
+        "n14-q380-p50-v1",
+        2**14,
+        (
+            *(562949954142209, 562949952798721, 562949952700417),
+            *(478589386753, 478590763009, 478589648897),
+            *(478590074881, 478589747201, 478590042113),
+        ),
+        (1125899904679937,),
+        "classical-128",
+    ),
     CatalogueEntry(
         "n15-q570-p274-v1",
         2**15,

@@ -23,12 +23,16 @@ from strongroom.engine.key_shares import ShareError
 from strongroom.engine.share_checks import PartCheck, check_limbs, check_seed
 from strongroom.engine.share_proofs import (
     PROVED_SHARE,
+    SALTS_BYTES,
     SECRET_BYTES,
     TOLERANCE,
+    Examined,
+    Proof,
+    examine,
+    examined_bytes,
     proof_bytes,
     prove_share,
     require_provable,
-    verify_share,
 )
 from strongroom.engine.shared_decryption import (
     combine_shares,
@@ -40,10 +44,13 @@ from strongroom.engine.shared_decryption import (
 
 __all__ = [
     "PROVED_SHARE",
+    "SALTS_BYTES",
     "SECRET_BYTES",
     "TOLERANCE",
+    "Examined",
     "KeyPart",
     "PartCheck",
+    "Proof",
     "RelinearisationRound",
     "ShareError",
     "check_limbs",
@@ -55,6 +62,8 @@ __all__ = [
     "combine_shares",
     "common_seed",
     "decryption_share",
+    "examine",
+    "examined_bytes",
     "first_part_at",
     "galois_key_share",
     "is_public_key_share_of",
@@ -64,5 +73,4 @@ __all__ = [
     "require_provable",
     "require_residues",
     "second_part_to_bytes",
-    "verify_share",
 ]
