@@ -285,6 +285,7 @@ void shares_are_proved(std::string_view kernel, std::size_t n) {
     }
     CHECK(threshold::are_samples_of(one, a, b, 29));
     CHECK(!threshold::are_samples_of(std::array{&other}, a, b, 29));
+    THROWS(threshold::are_samples_of(one, a, b, std::uint64_t{1} << 45), std::invalid_argument);
     const std::vector<std::uint32_t> positions = {0, static_cast<std::uint32_t>(n - 1), 3};
     for (const std::size_t limbs : {1, 2}) {
         ring::Polynomial c1 = ring::expand_uniform(parameters.ring(), limbs, ring::random_seed(),
@@ -319,7 +320,7 @@ void shares_are_proved(std::string_view kernel, std::size_t n) {
         };
         THROWS(made(99, 29, 18), std::invalid_argument);
         THROWS(made(20, 29, 4), std::invalid_argument);
-        THROWS(made(20, 29, 62), std::invalid_argument);
+        THROWS(made(20, 29, 63), std::invalid_argument);
     }
 }
 

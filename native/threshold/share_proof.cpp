@@ -26,16 +26,22 @@ constexpr std::size_t kSmudgingBytes = 16;
 constexpr std::uint32_t kFirstError = 1;
 constexpr std::uint32_t kSmudging = 1 + static_cast<std::uint32_t>(kSamples);
 
-// A signed number of less than the modulus in absolute value, in constant time.
+// Signed numbers modulo a prime, in constant time.
+std::uint64_t negated_if(std::uint64_t residue, std::uint64_t mask, const Modulus& m) {
+    return (residue & ~mask) | (ring::reduce_once(m.value - residue, m.value) & mask);
+}
+
 std::uint64_t residue_of(std::int64_t x, const Modulus& m) {
-    return static_cast<std::uint64_t>(x) + (m.value & static_cast<std::uint64_t>(x >> 63));
+    const std::int64_t sign = x >> 63;
+    const std::uint64_t magnitude =
+        ring::reduce_any(static_cast<std::uint64_t>((x ^ sign) - sign), m);
+    return negated_if(magnitude, static_cast<std::uint64_t>(sign), m);
 }
 
 std::uint64_t residue_of(int128 x, const Modulus& m) {
     const int128 sign = x >> 127;
     const std::uint64_t magnitude = ring::reduce_wide(static_cast<uint128>((x ^ sign) - sign), m);
-    const auto mask = static_cast<std::uint64_t>(sign);
-    return (magnitude & ~mask) | (ring::reduce_once(m.value - magnitude, m.value) & mask);
+    return negated_if(magnitude, static_cast<std::uint64_t>(sign), m);
 }
 
 // The number below half of the product of the first primes that have less than 2^126 together, in
@@ -119,6 +125,13 @@ std::optional<Secret<std::int64_t>> errors_of(const Polynomial& secret, const Po
     return result;
 }
 
+bool is_below_half(const Polynomial& polynomial, std::uint64_t bound) {
+    for (std::size_t row = 0; row < polynomial.rows(); ++row) {
+        if (bound >= polynomial.modulus(row).value / 2) return false;
+    }
+    return true;
+}
+
 void append_rows(std::vector<std::uint64_t>& words, const Polynomial& polynomial) {
     for (std::size_t row = 0; row < polynomial.rows(); ++row) {
         words.insert(words.end(), polynomial.row(row), polynomial.row(row) + polynomial.degree());
@@ -139,6 +152,7 @@ Samples public_polynomials(const ckks::Parameters& parameters, std::span<const r
 
 bool are_samples_of(std::span<const KeyPart* const> parts, const Samples& a, const Samples& b,
                     std::uint64_t bound) {
+    if (!is_below_half(a[0], bound)) throw std::invalid_argument("a bound that nothing exceeds");
     Polynomial secret = sum_of(parts, a[0].limbs());
     bool all = true;
     for (std::size_t i = 0; i < kSamples; ++i) {
@@ -179,13 +193,9 @@ ShareRelation::ShareRelation(const ckks::Parameters& parameters, Samples a, Poly
         c1_.limbs() > a_[0].limbs()) {
         throw std::invalid_argument("a second polynomial of more primes than the samples have");
     }
-    if (log_mask_ > 62 || error_bound_ >= (std::uint64_t{1} << log_mask_)) {
+    if (log_mask_ > 62 || error_bound_ >= (std::uint64_t{1} << log_mask_) ||
+        !is_below_half(a_[0], error_bound_)) {
         throw std::invalid_argument("masks that do not cover the errors");
-    }
-    for (std::size_t row = 0; row < a_[0].limbs(); ++row) {
-        if (ring_->modulus(row).value <= (std::uint64_t{2} << log_mask_)) {
-            throw std::invalid_argument("masks that are not below the primes");
-        }
     }
     double bits = 0.0;
     for (std::size_t row = 0; row < c1_.limbs(); ++row) {

@@ -42,7 +42,8 @@ using Samples = std::array<ring::Polynomial, kSamples>;
 Samples public_polynomials(const ckks::Parameters& parameters, std::span<const ring::Seed> seeds,
                            std::size_t limbs);
 
-// Whether b_i + a_i (sum of parts) are errors of at most `bound` in absolute value.
+// Whether b_i + a_i (sum of parts) are errors of at most `bound` in absolute value, which is less
+// than half of every prime (or std::invalid_argument).
 bool are_samples_of(std::span<const KeyPart* const> parts, const Samples& a, const Samples& b,
                     std::uint64_t bound);
 
@@ -50,8 +51,8 @@ class ShareRelation {
   public:
     // c1 is in coefficient form, modulo no more primes than the samples. An error is at most
     // `error_bound`, masks of errors have 2^log_mask for a bound. Throws std::invalid_argument for
-    // what does not fit together: masks that are not below every prime or not above the errors,
-    // smudging too wide for the primes of c1, a position that is not below N.
+    // what does not fit together: masks that are not above the errors, smudging too wide for the
+    // primes of c1, a position that is not below N.
     ShareRelation(const ckks::Parameters& parameters, Samples a, ring::Polynomial c1,
                   std::vector<std::uint32_t> positions, double log_sigma, std::uint64_t error_bound,
                   unsigned log_mask);

@@ -100,9 +100,8 @@ def require_provable(check: PartCheck, limbs: int, log_sigma: float) -> None:
     primes = check.parameters.primes
     if limbs > check.limbs:
         raise ValueError(f"a result of {limbs} primes, and checks of {check.limbs}")
-    bits = [math.log2(prime) for prime in primes[: check.limbs]]
-    mask = _log_error_mask(check)
-    if SAMPLES * (mask + 3) + _MARGIN_BITS > sum(bits) or mask + 1 >= min(bits):
+    bits = sum(math.log2(prime) for prime in primes[: check.limbs])
+    if SAMPLES * (_log_error_mask(check) + 3) + _MARGIN_BITS > bits:
         raise ValueError("the parts were refreshed too often for their checks to bind them")
     room = 0.0
     for prime in primes[:limbs]:
