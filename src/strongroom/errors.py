@@ -115,7 +115,7 @@ CODES: Final[dict[str, str]] = {
     "SR-MEMBER-QUERY": "a query is not signed as it must be, or was changed or used before",
     "SR-MEMBER-AUDIT": "a member computed again and got another result than the server",
     "SR-MEMBER-ROLLBACK": "a member's log is behind what its peers have seen of it",
-    "SR-MEMBER-SHARE": "a member's share of a result is not one",
+    "SR-MEMBER-SHARE": "a member's share of a result is not one, or it did not prove it",
     # the command line and the last resort
     "SR-USAGE": "the command line is wrong",
     "SR-INTERNAL": "an unexpected fault of Strongroom itself",

@@ -165,6 +165,15 @@ def test_the_asker_s_identity_is_opened_by_its_name_and_before_anything_is_asked
     assert not hasattr(client, "opened")
 
 
+def test_members_prove_as_many_answers_as_is_wished_and_none_by_default(
+    client: type[StandIn], rows: str
+) -> None:
+    assert app.run(["predict", *URL, rows]) == 0
+    assert client.opened["share_checks"] == 0.0
+    assert app.run(["predict", *URL, rows, "--check-shares", "0.25"]) == 0
+    assert client.opened["share_checks"] == 0.25
+
+
 def test_the_owner_is_trusted_by_its_file(client: type[StandIn], rows: str, tmp_path: Path) -> None:
     path = str(tmp_path / "vendor.pub")
     assert app.run(["predict", *URL, rows, "--trust", path]) == 0

@@ -195,3 +195,12 @@ def test_secrets_and_rows_are_neither_on_disk_nor_in_logs(
         assert canary not in sent
     assert "canary" not in shown
     assert "123456" not in shown
+
+
+@pytest.mark.parametrize("rate", [0.5, float("nan")])
+def test_shares_of_a_model_without_a_committee_can_not_be_checked(
+    connect: Callable[..., Client], rate: float
+) -> None:
+    with pytest.raises(PolicyError, match="no committee") as error:
+        connect(share_checks=rate)
+    assert error.value.code == "SR-POLICY-VALUE"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,7 @@ def opened(
     queries = Queries(ASKER, shown.committee, PACKAGE, tmp_path / "asker")
     side: Any = Sides()
     nothing: Any = None
-    asker = SharedAsker(nothing, side, nothing, queries, model="m", receipts=False)
+    asker = SharedAsker(nothing, side, nothing, queries, nothing, model="m", receipts=False)
     target = OneTimeKey()
     query = queries.signed(b"rows", 1, target, ("vendor", "hospital"))
     shares = []
@@ -130,7 +131,8 @@ def opened(
                 words=WORDS,
             )
         )
-    return asker._opened(query, tuple(shares), target, None)
+    asker._require(query, tuple(shares))
+    return [share.open(target, side.share_shapes(None)) for share in shares]
 
 
 def test_shares_of_all_members_open(shown: Shown, tmp_path: Path) -> None:
@@ -170,4 +172,16 @@ def test_members_that_failed_are_asked_last(shown: Shown, tmp_path: Path) -> Non
     sets = [("vendor", "hospital"), ("vendor", "auditor")]
     assert list(queries.active_sets()) == sets
     queries.failed("hospital")
+    assert list(queries.active_sets()) == sets[::-1]
+
+
+def test_a_member_that_did_not_prove_its_share_stays_the_last(
+    shown: Shown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queries = Queries(ASKER, shown.committee, PACKAGE, tmp_path / "asker")
+    sets = [("vendor", "hospital"), ("vendor", "auditor")]
+    queries.unproved("hospital")
+    queries.failed("hospital")
+    now = time.monotonic()
+    monkeypatch.setattr("strongroom.client.committees.time.monotonic", lambda: now + 10**6)
     assert list(queries.active_sets()) == sets[::-1]

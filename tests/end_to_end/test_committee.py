@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import numpy as np
 import pytest
 from canaries import COLUMNS, Needle, found_in_memory
@@ -18,8 +19,10 @@ from member_processes import HIDE, SOURCES, World, running_world
 from model_owner import PASSPHRASE, write_identity
 
 from strongroom import Client, Identity, KeyStore
+from strongroom.client.committees import text_of
 from strongroom.compiler.plan import CommitteeKey
 from strongroom.errors import CommitteeError, ServerError, StrongroomError
+from strongroom.keys.share_proofs import SignedDemand
 from strongroom.server.tokens import create_token
 
 COMMITTEES = "/v2/committees/"
@@ -183,6 +186,128 @@ def test_a_server_shows_its_committees_to_who_has_a_token_and_no_others(
     assert key.content == (world.folder / "committee" / "public.key").read_bytes()
     other = httpx.get(cloud.url + COMMITTEES + "sha256:" + "0" * 64, headers=headers)
     assert (other.status_code, other.json()["code"]) == (404, "SR-COMMITTEE-MISMATCH")
+
+
+def test_members_prove_their_shares_to_whoever_asked(world: World, cloud: Cloud) -> None:
+    rows = world.rows[30:34]
+    with client(world, cloud, world.client, share_checks=1.0) as asking:
+        world.wait_for_members(lambda: asking.predict(rows[:1]))
+        assert (asking.predict(rows) == world.model.predict(rows)).all()
+        assert asking.timings.requests == 2  # the rows, and the demand
+        # Of the proofs, ten megabytes, there come the digests that the server made of them.
+        assert 10**5 < asking.timings.bytes_received < 10**6
+    assert all("share proved" in world.members[name].log() for name in ("vendor", "hospital"))
+    assert all("SHARE NOT PROVED" not in one.log() for one in world.members.values())
+
+
+def test_a_member_whose_parts_are_damaged_is_identified_and_another_takes_its_place(
+    world: World, cloud: Cloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows, hospital = world.rows[40:48], world.members["hospital"]
+    hospital.stop()
+    hospital.damage_parts()
+    hospital.start()
+    try:
+        with client(world, cloud, world.client) as asking:
+            world.wait_for_members(lambda: asking.predict(rows))
+            warnings = [r.getMessage() for r in caplog.records if r.name == "strongroom.client"]
+            assert any("hospital" in one and "vendor" not in one for one in warnings)
+            assert (asking.predict(rows) == world.model.predict(rows)).all()
+            assert asking.timings.requests == 1  # it is asked last from now on
+    finally:
+        hospital.stop()
+        hospital.restore_parts()
+        hospital.start()
+    assert "SHARE NOT PROVED" in hospital.log()
+    assert "SHARE NOT PROVED" not in world.members["vendor"].log()
+
+
+@pytest.mark.parametrize("way", ["noise", "offset"])
+def test_a_member_answering_garbage_is_identified(world: World, cloud: Cloud, way: str) -> None:
+    """Also if every answer with its share looks as if it could be one."""
+    rows, vendor = world.rows[50:54], world.members["vendor"]
+    vendor.stop()
+    vendor.start(way)
+    try:
+        with client(world, cloud, world.client, share_checks=1.0) as asking:
+            with pytest.raises(CommitteeError) as error:
+                world.wait_for_members(lambda: asking.predict(rows))
+            assert error.value.code == "SR-MEMBER-SHARE"
+            assert error.value.members == ("vendor",)
+            assert "did not prove" in error.value.message
+    finally:
+        vendor.stop()
+        vendor.start()
+
+
+def test_shares_are_proved_after_a_refresh_too(world: World, cloud: Cloud) -> None:
+    rows = world.rows[60:64]
+    with client(world, cloud, world.client, share_checks=1.0) as asking:
+        world.wait_for_members(lambda: asking.predict(rows))
+        world.run("committee", "refresh", str(world.folder / "committee"), "--identity", "owner")
+        # Neither client nor server were started again, and the server has the new folder.
+        predicted = world.wait_for_members(lambda: asking.predict(rows))
+    assert (predicted == world.model.predict(rows)).all()
+
+
+def test_demands_of_anybody_else_or_about_anything_else_get_no_proof(
+    world: World, cloud: Cloud
+) -> None:
+    stranger = Identity.generate("stranger")
+    with client(world, cloud, world.client, share_checks=1.0) as asking:
+        world.wait_for_members(lambda: asking.predict(world.rows[:1]))
+        transport, seen = asking._transport, []
+        infer = transport.infer
+
+        def noted(model: str, body: bytes, *args: Any, **options: Any) -> Any:
+            if options.get("proof_demand"):
+                seen.append((body, options["query"], options["proof_demand"]))
+            return infer(model, body, *args, **options)
+
+        transport.infer = noted  # type: ignore[method-assign]
+        asking.predict(world.rows[:1])
+        ((body, query, text),) = seen
+        demand = msgspec.json.decode(text, type=SignedDemand).demand
+
+        def demanded(signed: SignedDemand) -> bytes:
+            exchange = infer(
+                "diagnosis",
+                body,
+                asking.package_digest,
+                1 << 28,
+                query=query,
+                proof_demand=text_of(signed),
+            )
+            return exchange.content
+
+        assert demanded(SignedDemand.by(stranger, demand)).count(b'"proof":null') == 2
+        elsewhere = msgspec.structs.replace(demand, index=1)
+        assert demanded(SignedDemand.by(world.client, elsewhere)).count(b'"proof":null') == 2
+        other = msgspec.structs.replace(demand, result="sha256:" + "0" * 64)
+        with pytest.raises(CommitteeError, match="another result"):
+            demanded(SignedDemand.by(world.client, other))
+        with pytest.raises(ServerError, match="what came as a demand for a proof is none"):
+            infer("diagnosis", body, asking.package_digest, 1, query=query, proof_demand="{}")
+
+
+def test_a_share_that_was_given_before_a_restart_is_not_proved_any_more(
+    world: World, cloud: Cloud
+) -> None:
+    hospital = world.members["hospital"]
+    with client(world, cloud, world.client, share_checks=1.0) as asking:
+        world.wait_for_members(lambda: asking.predict(world.rows[:1]))
+        demand = asking._transport.infer
+
+        def restarting(*args: Any, **options: Any) -> Any:
+            if options.get("proof_demand"):
+                hospital.stop()
+                hospital.start()
+            return demand(*args, **options)
+
+        asking._transport.infer = restarting  # type: ignore[method-assign]
+        with pytest.raises(CommitteeError, match="before this member was started") as error:
+            asking.predict(world.rows[:1])
+    assert (error.value.code, error.value.members) == ("SR-MEMBER-SHARE", ("hospital",))
 
 
 def test_neither_weights_nor_rows_nor_answers_are_in_the_servers_processes(

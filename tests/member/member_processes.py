@@ -33,9 +33,11 @@ from strongroom import protections
 from strongroom.canonical import digest
 from strongroom.cli import app
 from strongroom.engine import KeyCache
+from strongroom.engine.threshold import KeyPart
 from strongroom.errors import CommitteeError
 from strongroom.keys.committee.folder import CommitteeKeys
 from strongroom.keys.committee.holder import CommitteeHolder
+from strongroom.keys.committee.parts import MemberStore
 from strongroom.keys.identity import Identity
 from strongroom.keys.one_time_keys import OneTimeKey
 from strongroom.keys.query import Query, SignedQuery, milliseconds
@@ -46,6 +48,7 @@ from strongroom.protections.interface import KeyNeeds, OpenKeySet
 from strongroom.server.gathering import Gathering
 
 SOURCES = Path(__file__).parents[2] / "src"
+DEVIATING = Path(__file__).parent / "deviating_member.py"
 ACCESS = "vendor AND 1-of-2(hospital, auditor)"
 NAMES = ("vendor", "hospital", "auditor")
 HIDE = Policy(hide="model", minimum_agreement=0.99)
@@ -67,7 +70,9 @@ class MemberProcess:
     def home(self) -> Path:
         return self.folder / "home"
 
-    def start(self) -> None:
+    def start(self, way: str | None = None) -> None:
+        """Start it; with other software if a way to deviate is named."""
+        program = ("-m", "strongroom.cli") if way is None else (str(DEVIATING), way)
         environment = os.environ | {
             "PYTHONPATH": str(SOURCES),
             "STRONGROOM_HOME": str(self.home),
@@ -76,7 +81,7 @@ class MemberProcess:
         with (self.folder / "log").open("a") as log:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "strongroom.cli", "member", "serve"),
+                    *(sys.executable, *program, "member", "serve"),
                     *("--identity", self.name, "--policy", str(self.folder / "policy.json")),
                     *("--packages", str(self.folder / "packages"), "--port", str(self.port)),
                     "--json",
@@ -94,6 +99,24 @@ class MemberProcess:
         assert line, self.log()
         self.ready = json.loads(line)
         self.port = httpx.URL(self.ready["url"]).port or 0
+
+    def damage_parts(self) -> None:
+        """Put other parts in the place of its parts."""
+        store = MemberStore(self.home, passphrase=PASSPHRASE)
+        (committee,) = store.committees()
+        parts = {
+            number: KeyPart.generate(committee.parameters)
+            for number in store.open(committee, self.name).parts
+        }
+        checks = store.checks(committee)
+        (sealed,) = (self.home / "parts").iterdir()
+        sealed.rename(self.folder / sealed.name)
+        store.keep_parts(committee.digest, committee.state, self.name, parts, checks)
+
+    def restore_parts(self) -> None:
+        """Put the parts back that were damaged."""
+        (sealed,) = self.folder.glob("*.key")
+        sealed.rename(self.home / "parts" / sealed.name)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         assert self.process is not None

@@ -11,7 +11,8 @@ from typing import Any
 import uvicorn
 
 from strongroom.keys.identity import Identity
-from strongroom.member.asking import SHARE_PATH
+from strongroom.member import proof_request
+from strongroom.member.asking import PROOF_PATH, SHARE_PATH
 from strongroom.member.channel import Channel
 from strongroom.member.service import About, Desk, member_application
 from strongroom.member.share_request import MAXIMUM_REQUEST_BYTES, PURPOSE
@@ -25,14 +26,18 @@ def listening(
     known: Callable[[], Any],
     answer: Answer,
     *,
+    proofs: Answer | None = None,
     read_timeout_seconds: float = 5.0,
     **desk_options: Any,
 ) -> Iterator[str]:
     """A member's service in a thread; gives its URL."""
     purposes = frozenset({PURPOSE})
-    desk = Desk(SHARE_PATH, purposes, known, MAXIMUM_REQUEST_BYTES, answer, **desk_options)
+    desks = [Desk(SHARE_PATH, purposes, known, MAXIMUM_REQUEST_BYTES, answer, **desk_options)]
+    if proofs is not None:
+        limit = proof_request.MAXIMUM_REQUEST_BYTES
+        desks.append(Desk(PROOF_PATH, frozenset({proof_request.PURPOSE}), known, limit, proofs))
     about = About(identity.public.to_text())
-    app = member_application(Channel(identity), lambda: about, [desk], read_timeout_seconds)
+    app = member_application(Channel(identity), lambda: about, desks, read_timeout_seconds)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen()  # who connects before the thread has begun waits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,11 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strongroom.canonical import digest
+from strongroom.engine.threshold import Proof
 from strongroom.errors import CiphertextError
 from strongroom.keys.committee.access import Access
 from strongroom.keys.identity import Identity
 from strongroom.keys.one_time_keys import OneTimeKey
 from strongroom.keys.query import Query, SealedShare, SignedQuery, milliseconds
+from strongroom.keys.share_proofs import ProofDemand, SealedProof, SignedDemand
+from strongroom.member.given_shares import GivenShares
 from strongroom.member.ledger import Ledger
 from strongroom.member.policy import (
     ClientRule,
@@ -26,6 +30,12 @@ from strongroom.member.policy import (
     PolicyFile,
     write_policy,
 )
+from strongroom.member.proof_request import (
+    decode_proof_answer,
+    decode_proof_request,
+    encode_proof_request,
+)
+from strongroom.member.proofs import Prover
 from strongroom.member.share_request import decode_share_request, encode_share_request
 from strongroom.member.shares import Judge
 from strongroom.member.witness import Standing, Witness
@@ -106,6 +116,21 @@ def number_share(
     return (np.full((limbs, len(positions)), sum(parts)) * 1000 + noise).astype(np.uint64)
 
 
+def number_proof(
+    parts: Sequence[int],
+    words: NDArray[np.uint64],
+    *,
+    secret: bytes,
+    context: bytes,
+) -> Proof:
+    """A "proof" of such words: a function of all that a real one is a function of."""
+    if (words // 1000 != sum(parts)).any():
+        raise ValueError(f"the words are not of {parts}")
+    statement = words.tobytes() + context
+    shown = hmac.digest(secret, b"shown" + statement, "sha256") * 1000
+    return Proof(shown, hmac.digest(secret, b"salts" + statement, "sha256") * 24)
+
+
 def opened(share: SealedShare, key: OneTimeKey, results: int = 1) -> list[NDArray[np.uint64]]:
     """The sums of parts in a share, without the noise."""
     return [one // 1000 for one in share.open(key, [(LIMBS, POSITIONS)] * results)]
@@ -126,6 +151,16 @@ class Asked:
             changes.get("partial", self.partial),
             changes.get("request", self.request),
         )
+
+    def demand(self, index: int = 0, client: Identity = CLIENT, **changes: Any) -> SignedDemand:
+        """The client demands proofs; changes are signed."""
+        fields = {
+            "state": COMMITTEE,
+            "query": self.query.query.digest,
+            "result": digest(self.partial),
+            "index": index,
+        }
+        return SignedDemand.by(client, ProofDemand(**(fields | changes)))
 
 
 def ask(counter: int, client: Identity = CLIENT, results: int = 1, **changes: Any) -> Asked:
@@ -170,7 +205,9 @@ class Member:
     clock: list[datetime] = field(default_factory=lambda: [NOW])
     models: Models = field(default_factory=Models)
     make_share: Any = number_share
+    make_proof: Any = number_proof
     state: str = COMMITTEE
+    shown: bytes = b""
 
     def __post_init__(self) -> None:
         self.folder.mkdir(mode=0o700, exist_ok=True)
@@ -187,16 +224,44 @@ class Member:
         peers = {name: one.public for name, one in IDENTITIES.items() if name != self.name}
         self.standing = Standing(self.identity, self.ledger, peers)
         self.witness = Witness(self.identity, COMMITTEE, self.ledger)
+        self.given = GivenShares()
+        parts = NumberParts(self.name)
+
+        def prove(
+            active: Sequence[str],
+            result: SharedResult,
+            words: NDArray[np.uint64],
+            *,
+            log_sigma: float,
+            secret: bytes,
+            context: bytes,
+        ) -> Proof:
+            assert (result.limbs, log_sigma) == (LIMBS, NumberModel.log_sigma)
+            held = parts.answering(active)
+            return self.make_proof(held, words, secret=secret, context=context)
+
+        self.prover = Prover(
+            self.identity,
+            self.name,
+            COMMITTEE,
+            self.state,
+            self.given,
+            prove,
+            self.ledger,
+            PolicyFile(self.policy_path),
+            self.models,
+        )
         self.judge = Judge(
             self.identity,
             COMMITTEE,
             self.state,
             ACCESS,
-            NumberParts(self.name),
+            parts,
             self.make_share,
             self.ledger,
             PolicyFile(self.policy_path),
             self.models,
+            self.given,
             require_witnesses=self.standing.require,
             now=lambda: self.clock[0],
         )
@@ -212,6 +277,18 @@ class Member:
         request = decode_share_request(asked.body(**changes))
         answer = self.judge.answer(server.public, request)
         return msgspec.json.decode(answer, type=SealedShare)
+
+    def prove(
+        self, asked: Asked, index: int = 0, server: Identity = SERVER, **changes: Any
+    ) -> SealedProof:
+        body = encode_proof_request(
+            changes.get("query", asked.query),
+            changes.get("demand", asked.demand(index)),
+            changes.get("partial", asked.partial),
+        )
+        answer = self.prover.answer(server.public, decode_proof_request(body))
+        sealed, self.shown = decode_proof_answer(answer, self.name)
+        return sealed
 
     def show(self, other: Member) -> None:
         """This member's log to a peer, and the peer's word back."""

@@ -16,7 +16,7 @@ from model_owner import PASSPHRASE
 
 from strongroom.cli import app
 from strongroom.errors import StrongroomError
-from strongroom.keys.committee.folder import STATEMENT_FILE
+from strongroom.keys.committee.folder import STATEMENT_FILE, checks_path
 from strongroom.keys.committee.parts import MemberStore
 from strongroom.keys.committee.statement import Committee
 from strongroom.keys.identity import Identity
@@ -69,6 +69,13 @@ def test_parts_are_refreshed_and_the_model_stays(world: World) -> None:
     world.run("committee", "refresh", str(world.folder / "committee"), "--identity", "owner")
     after = {n: sorted(os.listdir(one.home / "parts")) for n, one in world.members.items()}
     assert all(before[name] != after[name] and len(after[name]) == 1 for name in NAMES)
+    folder = world.folder / "committee"
+    committee = Committee.read(folder / STATEMENT_FILE)
+    assert committee.epoch == 1
+    assert [path.name for path in folder.glob("checks-*")] == [checks_path(folder, committee).name]
+    for one in world.members.values():
+        kept = MemberStore(one.home, passphrase=PASSPHRASE).checks(committee)
+        assert kept.to_bytes() == checks_path(folder, committee).read_bytes()
     rows = world.rows[20:24]
     expected = world.model.decision_function(rows)
     assert np.abs(world.patiently(rows, ("vendor", "auditor")).ravel() - expected).max() < 1e-3

@@ -96,6 +96,16 @@ def test_a_request_for_another_package_is_not_answered(server, digest, expected)
     assert (response.status_code, response.json().get("code")) == expected
 
 
+def test_who_has_no_committee_proves_nothing(server) -> None:
+    tensor = {"name": "protected_request", "shape": [1], "datatype": "BYTES", "data": ["AP8="]}
+    response = server.client.post(
+        "/v2/models/obedient/infer",
+        json={"inputs": [tensor], "parameters": {"proof_demand": "{}"}},
+    )
+    assert (response.status_code, response.json()["code"]) == (400, "SR-REQUEST-FORMAT")
+    assert "no committee" in response.json()["error"]
+
+
 def test_compute_time_is_the_workers(server) -> None:
     response = server.call(b"sleep 0.2")
     end = int(response.headers["inference-header-content-length"])

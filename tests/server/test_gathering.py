@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
 import threading
@@ -17,15 +16,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "member"))
 
-from member_server import Answer, listening
+from committee_servers import Committee
 from member_world import (
-    COMMITTEE,
-    IDENTITIES,
     OTHER,
     SECRETS,
-    SERVER,
-    Asked,
-    Member,
     ask,
     number_share,
     opened,
@@ -34,68 +28,9 @@ from member_world import (
 
 from strongroom.canonical import canonical_json
 from strongroom.errors import CommitteeError
-from strongroom.keys.identity import Identity
 from strongroom.keys.query import SealedShare
-from strongroom.member.policy import read_policy
 from strongroom.member.share_request import ANSWER, decode_share_request
-from strongroom.server.gathering import Gathering, GatheringError
-
-
-class Committee:
-    """Members behind real sockets, and a server that asks them."""
-
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self.folder, self.stack = folder, stack
-        self.urls = dict.fromkeys(IDENTITIES, "http://127.0.0.1:9")
-        self.members: dict[str, Member] = {}
-
-    def start(self, name: str, **options: Any) -> Member:
-        member = Member(name, self.folder / name, **options)
-        self.stack.callback(lambda: member.ledger.close())
-
-        def answer(sender: Any, purpose: str, body: memoryview) -> tuple[str, bytes]:
-            return ANSWER, member.judge.answer(sender, decode_share_request(body))
-
-        self.answer_with(name, answer)
-        self.members[name] = member
-        return member
-
-    def answer_with(self, name: str, answer: Answer, identity: Identity | None = None) -> None:
-        allowed = policy().server_identities
-
-        def known() -> Any:
-            path = self.folder / name / "policy.json"
-            return read_policy(path).server_identities if path.exists() else allowed
-
-        context = listening(identity or IDENTITIES[name], known, answer)
-        self.urls[name] = self.stack.enter_context(context)
-
-    def gather(
-        self,
-        asked: Asked,
-        server: Identity = SERVER,
-        partial: bytes | None = None,
-        timeout_seconds: float = 5.0,
-    ) -> tuple[SealedShare, ...]:
-        async def run() -> tuple[SealedShare, ...]:
-            identities = {name: one.public for name, one in IDENTITIES.items()}
-            gathering = Gathering(
-                server, COMMITTEE, identities, self.urls, timeout_seconds=timeout_seconds
-            )
-            try:
-                found = asked.partial if partial is None else partial
-                return await gathering.gather(asked.query, asked.request, found)
-            finally:
-                await gathering.close()
-
-        return asyncio.run(run())
-
-    def failures(self, asked: Asked, **options: Any) -> dict[str, str]:
-        with pytest.raises(GatheringError) as error:
-            self.gather(asked, **options)
-        assert "\n" not in str(error.value)
-        assert set(error.value.members) == set(error.value.failures)
-        return {name: code for name, (code, _) in error.value.failures.items()}
+from strongroom.server.gathering import GatheringError
 
 
 @pytest.fixture

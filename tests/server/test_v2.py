@@ -155,6 +155,20 @@ def test_an_input_that_is_not_the_models_is_refused(changes: dict[str, Any]) -> 
         _parse(_json_body(**changes), None)
 
 
+@pytest.mark.parametrize("name", ["query", "proof_demand"])
+def test_what_is_for_members_is_a_text_or_missing(name: str) -> None:
+    def parse(parameters: dict[str, Any]) -> str:
+        body = json.loads(_json_body()) | {"parameters": parameters}
+        found: str = getattr(_parse(json.dumps(body).encode(), None), name)
+        return found
+
+    assert parse({}) == ""
+    assert parse({name: "signed"}) == "signed"
+    for wrong in (5, True):
+        with pytest.raises(ServerError, match=f"{name} is no text"):
+            parse({name: wrong})
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -22,9 +23,14 @@ from strongroom.compiler.plan import Plan, SealedLayout
 from strongroom.errors import PolicyError
 from strongroom.keys.committee.access import Access
 from strongroom.keys.committee.coordinator import Coordinator
-from strongroom.keys.committee.folder import STATEMENT_FILE, CommitteeFolderWriter
+from strongroom.keys.committee.folder import (
+    STATEMENT_FILE,
+    CommitteeFolderWriter,
+    read_checks,
+    write_refreshed,
+)
 from strongroom.keys.committee.proposal import propose
-from strongroom.keys.committee.refresh import RefreshCoordinator
+from strongroom.keys.committee.refresh_coordinator import RefreshCoordinator
 from strongroom.keys.committee.refresh_record import propose_refresh
 from strongroom.keys.committee.statement import Committee
 from strongroom.keys.identity import PublicIdentity
@@ -135,23 +141,27 @@ def refresh_command(
     ca: CaOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Have the members change all their parts. Key, evaluation keys and encrypted models stay."""
+    """Have the members change all their parts. Key, evaluation keys and encrypted models stay.
+
+    In FOLDER the file of checks changes, and committee.json. Copy both, in this order, to where
+    the model is served.
+    """
     from strongroom.member.coordinating import Coordinating
 
-    path = folder / STATEMENT_FILE
-    before = Committee.read(path)
+    before = Committee.read(folder / STATEMENT_FILE)
+    checks = read_checks(folder, before)
     coordinator_identity = open_identity(identity)
     proposal = propose_refresh(coordinator_identity, before, now=datetime.now(UTC))
     seats = {name: (one, before.urls[name]) for name, one in before.identities.items()}
 
     async def run() -> Committee:
+        coordinator = RefreshCoordinator(before, proposal, checks)
         authorities = None if ca is None else str(ca)
         async with Coordinating(coordinator_identity, seats, ca=authorities) as carrying:
-            return await carrying.refresh(proposal, RefreshCoordinator(before, proposal))
+            return await carrying.refresh(proposal, coordinator, partial(write_refreshed, folder))
 
     with show.working("the members change their parts"):
         after = asyncio.run(run())
-        after.write(path)
     _tell(folder, after, as_json)
 
 
@@ -198,6 +208,7 @@ def _tell(folder: Path, committee: Committee, as_json: bool) -> None:
                 "parameters": statement.parameters,
                 "public_key": statement.public_key,
                 "evaluation_keys": len(statement.keys),
+                "checks": committee.checks_digest,
                 "share_budget": statement.share_budget,
                 "refreshes": committee.epoch,
                 "created": msgspec.to_builtins(statement.created),

@@ -73,6 +73,14 @@ def predict_command(
         Path | None,
         typer.Option("--receipt", help="Ask for receipts; file to write, one a line."),
     ] = None,
+    check_shares: Annotated[
+        float,
+        typer.Option(
+            "--check-shares",
+            metavar="RATE",
+            help="Share of answers, 0 to 1, that the members of a model's committee must prove.",
+        ),
+    ] = 0.0,
     timeout_seconds: Annotated[
         float, typer.Option("--timeout-seconds", help="For one answer of the server.")
     ] = 30.0,
@@ -101,6 +109,7 @@ def predict_command(
         keys=KeyStore.open(prompt=passphrase.prompt()),
         identity=asker,
         receipts=receipt is not None,
+        share_checks=check_shares,
         ca=ca,
         timeout_seconds=timeout_seconds,
     ) as client:

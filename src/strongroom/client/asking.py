@@ -102,17 +102,10 @@ class Asker:
         if self._receipts:
             receipt = self._receipt_of(pending.body, exchange.content, exchange)
         content = self._side.decrypt(pending, exchange.content)
-        timings = Timings(
+        timings = exchange.timings + Timings(
             encode_seconds=encode_seconds,
             encrypt_seconds=encrypt_seconds,
-            send_seconds=exchange.send_seconds,
-            queue_seconds=exchange.queue_seconds,
-            compute_seconds=exchange.compute_seconds,
-            receive_seconds=exchange.receive_seconds,
             decrypt_seconds=time.perf_counter() - received,
-            bytes_sent=exchange.bytes_sent,
-            bytes_received=exchange.bytes_received,
-            requests=1,
         )
         return Answered(content, timings, receipt)
 

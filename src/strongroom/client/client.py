@@ -29,12 +29,13 @@ from strongroom.client.key_spool import KeySpool
 from strongroom.client.key_upload import KeyUpload
 from strongroom.client.progress import RowProgress
 from strongroom.client.serving_keys import ServingKeys
+from strongroom.client.share_checks import ShareChecks
 from strongroom.client.shared_asking import SharedAsker
 from strongroom.client.timings import Timings
 from strongroom.client.transport import Transport
 from strongroom.client.trust import Verifier
 from strongroom.compiler.plan import CommitteeKey, Guarantee, Plan
-from strongroom.errors import KeyStoreError, ModelError, ServerError
+from strongroom.errors import KeyStoreError, ModelError, PolicyError, ServerError
 from strongroom.keys.home import home_folder
 from strongroom.keys.identity import Identity, PublicIdentity
 from strongroom.keys.identity_store import default_identity
@@ -68,6 +69,9 @@ class Client:
         identity: the asker's own, for models under a committee's key, whose members enrolled it;
             the identity "default" of the key store if None.
         receipts: whether each answer must come with a receipt, see `receipts`.
+        share_checks: of models under a committee's key, the share of answers whose members have to
+            prove what they said of them, from 0 to 1: which ones, is drawn when the answer is
+            there. One that can't be an answer has to be proved in any case.
         ca: PEM file of certificates to trust instead of the usual authorities.
         timeout_seconds: how long to wait for a connection, and for each next byte of an answer.
         progress: whether to show a progress bar on standard error after two seconds, for keys
@@ -97,6 +101,7 @@ class Client:
         passphrase: str | None = None,
         identity: Identity | None = None,
         receipts: bool = False,
+        share_checks: float = 0.0,
         ca: str | os.PathLike[str] | None = None,
         timeout_seconds: float = 30.0,
         progress: bool | None = None,
@@ -141,11 +146,30 @@ class Client:
                     home or home_folder(None),
                 )
                 self._side: ClientSide[Any, Any] = side
+                checks = ShareChecks(
+                    self._transport,
+                    queries,
+                    model=model,
+                    package=self.package_digest,
+                    rate=share_checks,
+                )
                 self._asker = SharedAsker(
-                    self._transport, side, self._serving, queries, model=model, receipts=receipts
+                    self._transport,
+                    side,
+                    self._serving,
+                    queries,
+                    checks,
+                    model=model,
+                    receipts=receipts,
                 )
                 verifier.accept(self._serving.proven)
                 return
+            if share_checks:
+                raise PolicyError(
+                    "SR-POLICY-VALUE",
+                    f"share_checks is {share_checks:g}, and the model has no committee",
+                    "Leave it out: what is answered here is in no shares",
+                )
             self._side = protection.open_client(
                 self.plan, provider, policy, package=self.package_digest, serving=self._serving
             )

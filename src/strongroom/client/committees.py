@@ -9,12 +9,13 @@ The rules:
    order, those without members that failed before first.
 3. When members fail, rows are encrypted anew for another set, and that is another query. It happens
    before anything of an answer is opened, once for each set; what can't be opened is never asked
-   again by itself (see `Transport`).
+   again by itself (see `Transport`), but where a member is at fault (see `share_checks`).
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -29,8 +30,9 @@ from strongroom.errors import CiphertextError, CommitteeError
 from strongroom.keys.committee.statement import MAXIMUM_COMMITTEE_BYTES, Committee
 from strongroom.keys.identity import Identity
 from strongroom.keys.one_time_keys import OneTimeKey
-from strongroom.keys.query import Query, SignedQuery, milliseconds
+from strongroom.keys.query import Query, SealedShare, SignedQuery, milliseconds
 from strongroom.keys.query_counters import QueryCounters
+from strongroom.keys.share_proofs import ProofDemand, SignedDemand
 
 _AVOIDED_SECONDS: Final = 60.0
 """So long after a member failed it is asked last."""
@@ -94,7 +96,11 @@ class Queries:
 
     def failed(self, member: str) -> None:
         """A member did not answer, or refused."""
-        self._failed[member] = time.monotonic()
+        self._failed[member] = max(self._failed.get(member, 0.0), time.monotonic())
+
+    def unproved(self, member: str) -> None:
+        """A member did not prove its share: it is asked last from now on."""
+        self._failed[member] = math.inf
 
     def signed(
         self, request: bytes, results: int, target: OneTimeKey, active: tuple[str, ...]
@@ -120,15 +126,24 @@ class Queries:
         )
         return SignedQuery.by(self._identity, query)
 
+    def demand(self, share: SealedShare, index: int) -> SignedDemand:
+        """A demand for proofs of this share and the others of an answer to this asker's query.
+
+        Args:
+            index: which result ciphertext.
+        """
+        demand = ProofDemand(query=share.query, result=share.result, state=share.state, index=index)
+        return SignedDemand.by(self._identity, demand)
+
     def _failures(self, active: tuple[str, ...], now: float) -> int:
         return sum(
             name in self._failed and now - self._failed[name] < _AVOIDED_SECONDS for name in active
         )
 
 
-def query_text(query: SignedQuery) -> str:
+def text_of(signed: SignedQuery | SignedDemand) -> str:
     """As a request carries it."""
-    return canonical_json(query).decode()
+    return canonical_json(signed).decode()
 
 
 def _another(what: str) -> CommitteeError:

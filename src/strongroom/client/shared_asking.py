@@ -3,34 +3,47 @@
 What comes back are the results' declared part and a share of each member that was asked, sealed to
 a key of this query. Every share is verified to be of the member, the query and one and the same
 result before any is opened; the results are the sum of all of them.
+
+A share can be all that and wrong. Where the sum can't be a score, and at random, the members have
+to prove theirs (`share_checks`), and who does not is named. A set of members without it is asked
+then, if there is one and no answer came of the first.
 """
 
 from __future__ import annotations
 
+import logging
 import struct
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
 
 from strongroom.client.asking import Answered, Asker
-from strongroom.client.committees import Queries, query_text
+from strongroom.client.committees import Queries, text_of
 from strongroom.client.serving_keys import ServingKeys
+from strongroom.client.share_checks import OpenedAnswer, ShareChecks, not_proved
 from strongroom.client.timings import Timings
 from strongroom.client.transport import Exchange, Transport
 from strongroom.client.v2 import wrong
+from strongroom.engine import threshold
 from strongroom.errors import CommitteeError
 from strongroom.keys.one_time_keys import OneTimeKey
-from strongroom.keys.query import SealedShare, SignedQuery
+from strongroom.keys.query import SealedShare, SignedQuery, no_share
+from strongroom.models.feature_columns import RowRefused
 from strongroom.protections.interface import SharedClientSide
 
 _LENGTH: Final = struct.Struct("<I")
 _FAILURES: Final = ("SR-MEMBER-UNREACHABLE", "SR-MEMBER-REFUSED")
+_NO_SHARE: Final = "SR-MEMBER-SHARE"
 _SHARE_BYTES: Final = 16_384
 """Of a sealed share and its signatures in JSON, beside its words."""
 
 _WORDS_IN_JSON: Final = 11
 """Bytes of a word of eight in base64, rounded up."""
+
+_log: Final = logging.getLogger("strongroom.client")
 
 
 class SharedAsker(Asker):
@@ -41,6 +54,7 @@ class SharedAsker(Asker):
         side: of the protection.
         serving: the server's keys.
         queries: signs what members are asked.
+        checks: demands proofs of what they answer.
         model: its name.
         receipts: whether a receipt is asked for, and an answer without one refused.
     """
@@ -51,6 +65,7 @@ class SharedAsker(Asker):
         side: SharedClientSide,
         serving: ServingKeys,
         queries: Queries,
+        checks: ShareChecks,
         *,
         model: str,
         receipts: bool,
@@ -70,69 +85,90 @@ class SharedAsker(Asker):
         )
         self._shared = side
         self._queries = queries
+        self._checks = checks
 
     def ask(self, asked: Any) -> Answered:
         """See `Asker.ask`.
 
         Raises:
             CommitteeError: SR-MEMBER-*: which member did not answer or refused, and why;
-                SR-MEMBER-SHARE, naming whose share is none.
+                SR-MEMBER-SHARE, naming whose share is none, or is not proved.
+            ServerError: SR-SERVER-PROTOCOL, also if the answer can't be one and all members proved
+                their shares.
         """
         started = time.perf_counter()
         encoded = self._side.encode(asked)
-        encode_seconds = time.perf_counter() - started
+        spent = Timings(encode_seconds=time.perf_counter() - started)
         failures: list[CommitteeError] = []
         for active in self._queries.active_sets():
-            started = time.perf_counter()
-            pending = self._shared.encrypt(encoded)
-            target = OneTimeKey()
-            query = self._queries.signed(pending.body, pending.results, target, active)
-            encrypt_seconds = time.perf_counter() - started
-            try:
-                exchange = self._asked(pending.body, query)
-            except CommitteeError as error:
-                known = [name for name in error.members if name in active]
-                if error.code not in _FAILURES or not known:
-                    raise
-                for name in known:
-                    self._queries.failed(name)
-                failures.append(error)
+            wrong_shares = {n for one in failures if one.code == _NO_SHARE for n in one.members}
+            if not wrong_shares.isdisjoint(active):
                 continue
-            break
-        else:
-            raise failures[0]
+            try:
+                answered = self._answered(encoded, active)
+            except _NextSetError as failed:
+                spent += failed.timings
+                failures.append(failed.error)
+                continue
+            return replace(answered, timings=spent + answered.timings)
+        raise next((one for one in failures if one.code == _NO_SHARE), failures[0])
+
+    def _answered(self, encoded: Any, active: tuple[str, ...]) -> Answered:
+        """What one set of members answers.
+
+        Raises:
+            _NextSetError: nothing, but another set may.
+        """
+        started = time.perf_counter()
+        pending = self._shared.encrypt(encoded)
+        target = OneTimeKey()
+        query = self._queries.signed(pending.body, pending.results, target, active)
+        timings = Timings(encrypt_seconds=time.perf_counter() - started)
+        exchange = self._asked(pending.body, query)
+        timings += exchange.timings
         received = time.perf_counter()
         shown, shares = _split(exchange)
+        self._require(query, shares)
         receipt = self._receipt_of(pending.body, shown, exchange) if self._receipts else None
-        content = self._shared.open(pending, shown, self._opened(query, shares, target, pending))
-        timings = Timings(
-            encode_seconds=encode_seconds,
-            encrypt_seconds=encrypt_seconds,
-            send_seconds=exchange.send_seconds,
-            queue_seconds=exchange.queue_seconds,
-            compute_seconds=exchange.compute_seconds,
-            receive_seconds=exchange.receive_seconds,
-            decrypt_seconds=time.perf_counter() - received,
-            bytes_sent=exchange.bytes_sent,
-            bytes_received=exchange.bytes_received,
-            requests=1 + len(failures),
-        )
-        return Answered(content, timings, receipt)
+        shapes = self._shared.share_shapes(pending)
+        try:
+            words = [share.open(target, shapes) for share in shares]
+            impossible = self._impossible(pending, shown, shares, words)
+        except CommitteeError as error:
+            raise self._next_set(error, timings) from error
+        answer = OpenedAnswer(pending.body, query, target, shares, words)
+        checked = Timings()
+        checking = impossible or (range(pending.results) if self._checks.drawn() else ())
+        if checking:
+            faults, checked = self._checks.unproved(answer, checking)
+            if faults:
+                failed = self._next_set(not_proved(query, faults), timings + checked)
+                raise failed if impossible else failed.error
+        content = self._content(pending, shown, words, proved=bool(impossible))
+        here = time.perf_counter() - received - checked.waited_seconds
+        return Answered(content, timings + checked + Timings(decrypt_seconds=here), receipt)
 
     def _asked(self, body: bytes, query: SignedQuery) -> Exchange:
-        return self._transport.infer(
-            self._model,
-            body,
-            self._serving.proven.package,
-            self._response_bytes,
-            receipt=self._receipts,
-            query=query_text(query),
-        )
+        active = query.query.active
+        try:
+            return self._transport.infer(
+                self._model,
+                body,
+                self._serving.proven.package,
+                self._response_bytes,
+                receipt=self._receipts,
+                query=text_of(query),
+            )
+        except CommitteeError as error:
+            known = [name for name in error.members if name in active]
+            if error.code not in _FAILURES or not known:
+                raise
+            for name in known:
+                self._queries.failed(name)
+            raise _NextSetError(error, Timings(requests=1)) from error
 
-    def _opened(
-        self, query: SignedQuery, shares: tuple[SealedShare, ...], target: OneTimeKey, pending: Any
-    ) -> list[Any]:
-        """The words of all shares: of each member, those of each result."""
+    def _require(self, query: SignedQuery, shares: tuple[SealedShare, ...]) -> None:
+        """Whose the shares are, and that they belong together."""
         asked, committee = query.query, self._queries.committee
         if [share.member for share in shares] != list(asked.active):
             raise wrong("the shares are not those of the members that were asked")
@@ -142,8 +178,56 @@ class SharedAsker(Asker):
             share.verify(identity, share.member, asked.digest, shares[0].result)
             if share.state != shares[0].state:
                 raise wrong("the shares are of parts before and after a refresh")
-        shapes = self._shared.share_shapes(pending)
-        return [share.open(target, shapes) for share in shares]
+
+    def _impossible(
+        self, pending: Any, shown: bytes, shares: Sequence[SealedShare], words: Sequence[Any]
+    ) -> Sequence[int]:
+        """Which results can't be of any row.
+
+        Raises:
+            CommitteeError: SR-MEMBER-SHARE for words that are not below their primes.
+        """
+        try:
+            return self._shared.impossible(pending, shown, words)
+        except threshold.ShareError as error:
+            raise no_share(shares[error.share].member, "its words are out of range") from error
+
+    def _next_set(self, error: CommitteeError, timings: Timings) -> _NextSetError:
+        """Go on without the members whose fault it is."""
+        for name in error.members:
+            self._queries.unproved(name)
+        _log.warning("%s", error.message)
+        return _NextSetError(error, timings)
+
+    def _content(self, pending: Any, shown: bytes, words: Sequence[Any], *, proved: bool) -> Any:
+        """The scores, or the error for what can't be some though all shares are proved."""
+        try:
+            content = self._shared.open(pending, shown, words)
+        except RowRefused as refusal:
+            if not proved:
+                raise
+            what = f"{refusal.what}; all members proved their shares of it"
+            raise RowRefused(refusal.code, refusal.row, what, refusal.remedy) from None
+        if proved:
+            raise wrong(
+                "a score is larger than the plan allows, and all members proved their shares, so "
+                "the server computed something else than the model"
+            )
+        return content
+
+
+class _NextSetError(Exception):
+    """A set of members did not answer; another may.
+
+    Attributes:
+        error: what is raised if there is none.
+        timings: what it took.
+    """
+
+    def __init__(self, error: CommitteeError, timings: Timings) -> None:
+        super().__init__(error.code)
+        self.error = error
+        self.timings = timings
 
 
 def _split(exchange: Exchange) -> tuple[bytes, tuple[SealedShare, ...]]:

@@ -29,6 +29,11 @@ class Timings:
     bytes_received: int = 0
     requests: int = 0
 
+    @property
+    def waited_seconds(self) -> float:
+        """For the server and the way to it."""
+        return self.send_seconds + self.queue_seconds + self.compute_seconds + self.receive_seconds
+
     def __add__(self, other: Timings) -> Timings:
         return Timings(
             **{name: getattr(self, name) + getattr(other, name) for name in self.__slots__}

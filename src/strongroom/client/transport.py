@@ -23,7 +23,8 @@ import httpx
 
 from strongroom.client import v2
 from strongroom.client.address import certificates, checked_url, tls_failure
-from strongroom.client.refusals import MAXIMUM_REFUSAL_BYTES, refusal
+from strongroom.client.refusals import MAXIMUM_REFUSAL_BYTES, one_line, refusal
+from strongroom.client.timings import Timings
 from strongroom.errors import ServerError
 
 FIRST_CONTACT_PATIENCE_SECONDS: Final = 1.0
@@ -65,6 +66,19 @@ class Exchange:
     bytes_sent: int
     bytes_received: int
     receipt: str | None
+
+    @property
+    def timings(self) -> Timings:
+        """Where its time went, of one request."""
+        return Timings(
+            send_seconds=self.send_seconds,
+            queue_seconds=self.queue_seconds,
+            compute_seconds=self.compute_seconds,
+            receive_seconds=self.receive_seconds,
+            bytes_sent=self.bytes_sent,
+            bytes_received=self.bytes_received,
+            requests=1,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +177,7 @@ class Transport:
         *,
         receipt: bool = False,
         query: str = "",
+        proof_demand: str = "",
     ) -> Exchange:
         """Send one protected request.
 
@@ -173,6 +188,7 @@ class Transport:
             response_bytes: largest protected response that is accepted.
             receipt: whether a receipt is asked for.
             query: text of a signed query; "" for none.
+            proof_demand: text of a signed demand for proofs; "" for none.
 
         Raises:
             ServerError: what the server says, or SR-SERVER-UNREACHABLE, -TLS, -PROTOCOL.
@@ -180,7 +196,12 @@ class Transport:
         """
         request_id = uuid.uuid4().hex
         body, header_bytes = v2.encode_request(
-            request_id, content, package_digest, receipt=receipt, query=query
+            request_id,
+            content,
+            package_digest,
+            receipt=receipt,
+            query=query,
+            proof_demand=proof_demand,
         )
         request = self._http.build_request(
             "POST",
@@ -235,6 +256,10 @@ class Transport:
             method, self.url + path, content=content, headers=headers
         )
         return self._patiently(request, limit, after_timeouts=True).body
+
+    def quoted(self, text: str) -> str:
+        """Untrusted text of the server as one printable line, without the token."""
+        return one_line(text, self._token)
 
     def _path(self, model: str, behind: str = "") -> httpx.URL:
         known = self._paths.get(model + behind)

@@ -130,7 +130,13 @@ def decode_metadata(body: bytes, model: str) -> ModelMetadata:
 
 
 def encode_request(
-    request_id: str, content: bytes, package_digest: str, *, receipt: bool = False, query: str = ""
+    request_id: str,
+    content: bytes,
+    package_digest: str,
+    *,
+    receipt: bool = False,
+    query: str = "",
+    proof_demand: str = "",
 ) -> tuple[bytes, int]:
     """The body of an inference request, and the length of the JSON in front.
 
@@ -140,6 +146,7 @@ def encode_request(
     Args:
         receipt: whether a receipt is asked for.
         query: text of a signed query; "" for none.
+        proof_demand: text of a signed demand for proofs; "" for none.
 
     Raises:
         ServerError: SR-REQUEST-SIZE if the content is longer than a tensor can be.
@@ -155,7 +162,8 @@ def encode_request(
             "id": request_id,
             "parameters": {"package_digest": package_digest}
             | ({"receipt": True} if receipt else {})
-            | ({"query": query} if query else {}),
+            | ({"query": query} if query else {})
+            | ({"proof_demand": proof_demand} if proof_demand else {}),
             "inputs": [
                 {
                     "name": INPUT_NAME,

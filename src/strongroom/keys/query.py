@@ -218,7 +218,7 @@ class SealedShare(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise PackageError("SR-PACKAGE-SIGNATURE", "it is of something else")
             member.verify(self.signatures, SHARE_PURPOSE, canonical_json(statement))
         except PackageError as error:
-            raise _no_share(name, "it is not signed by that member, or is of another query") from (
+            raise no_share(name, "it is not signed by that member, or is of another query") from (
                 error
             )
 
@@ -237,10 +237,10 @@ class SealedShare(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         try:
             plain = target.open(self.sealed, _info(self.query, self.result, self.member))
         except ValueError as error:
-            raise _no_share(self.member, "it does not open") from error
+            raise no_share(self.member, "it does not open") from error
         sizes = [limbs * count for limbs, count in shapes]
         if len(plain) != _WORD.itemsize * sum(sizes):
-            raise _no_share(self.member, f"it has {len(plain)} bytes")
+            raise no_share(self.member, f"it has {len(plain)} bytes")
         flat = np.frombuffer(plain, _WORD).astype(np.uint64)
         parts = np.split(flat, np.cumsum(sizes)[:-1])
         return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
@@ -257,11 +257,8 @@ def milliseconds(moment: datetime) -> int:
     return int(moment.astimezone(UTC).timestamp() * 1000)
 
 
-def _info(query: str, result: str, member: str) -> bytes:
-    return _INFO + canonical_json([query, result, member])
-
-
-def _no_share(member: str, what: str) -> CommitteeError:
+def no_share(member: str, what: str) -> CommitteeError:
+    """The error for what a member sent as a share: SR-MEMBER-SHARE, with its name."""
     return CommitteeError(
         "SR-MEMBER-SHARE",
         f"what member {member} sent is no share of the result: {what}",
@@ -269,3 +266,7 @@ def _no_share(member: str, what: str) -> CommitteeError:
         member=member,
         http_status=502,
     )
+
+
+def _info(query: str, result: str, member: str) -> bytes:
+    return _INFO + canonical_json([query, result, member])

@@ -17,6 +17,7 @@ from strongroom.keys.identity import PublicIdentity
 from strongroom.member.channel import Channel, Refused
 
 SHARE_PATH: Final = "/v1/share"
+PROOF_PATH: Final = "/v1/proof"
 PEER_PATH: Final = "/v1/peer"
 SETUP_PATH: Final = "/v1/setup"
 ABOUT_PATH: Final = "/v1/about"

@@ -13,7 +13,8 @@ from contextlib import AsyncExitStack
 from strongroom.canonical import canonical_json
 from strongroom.keys.committee.coordinator import Coordinator
 from strongroom.keys.committee.key_items import KeyItem
-from strongroom.keys.committee.refresh import RefreshCoordinator
+from strongroom.keys.committee.part_checks import PartChecks
+from strongroom.keys.committee.refresh_coordinator import RefreshCoordinator
 from strongroom.keys.committee.statement import Committee
 from strongroom.keys.identity import Identity, PublicIdentity
 from strongroom.member import setup_desk as desk
@@ -21,6 +22,7 @@ from strongroom.member.asking import SETUP_PATH, MemberLink
 from strongroom.member.channel import Channel
 from strongroom.member.frames import pack_frames
 
+Keep = Callable[[Committee, PartChecks], None]
 Progress = Callable[[str], None]
 
 
@@ -90,8 +92,20 @@ class Coordinating:
         await self._all(desk.FINISH, committee.to_bytes(), desk.FINISHED)
         return committee
 
-    async def refresh(self, proposal: bytes, coordinator: RefreshCoordinator) -> Committee:
-        """Change all parts of a key that stays as it is. Raises as `create`."""
+    async def refresh(
+        self, proposal: bytes, coordinator: RefreshCoordinator, keep: Keep
+    ) -> Committee:
+        """Change all parts of a key that stays as it is.
+
+        Args:
+            proposal: that the coordinator was made with.
+            coordinator: of this refresh, at its beginning.
+            keep: called with what all members signed, before they hear of it: from then on the new
+                parts are those that count, whoever does not hear.
+
+        Raises:
+            CommitteeError: as `create`; what `keep` raises.
+        """
         self._progress("asking the members")
         said = await self._all(desk.REFRESH_BEGIN, proposal, desk.SAID)
         while True:
@@ -101,6 +115,7 @@ class Coordinating:
             body = pack_frames(coordinator.messages)
             said = await self._all(desk.REFRESH_ANSWER, body, desk.SAID)
         committee = coordinator.committee
+        await asyncio.to_thread(keep, committee, coordinator.checks)
         await self._all(desk.REFRESH_FINISH, committee.to_bytes(), desk.FINISHED)
         return committee
 

@@ -11,12 +11,17 @@ from typing import Final
 from strongroom.canonical import canonical_json
 from strongroom.engine import threshold
 from strongroom.errors import CommitteeError
+from strongroom.keys.committee.part_checks import PartChecks
 from strongroom.keys.committee.parts import HeldParts
 from strongroom.keys.committee.statement import Committee
 from strongroom.keys.identity import Identity, PublicIdentity
+from strongroom.member.given_shares import GivenShares
 from strongroom.member.ledger import Ledger
 from strongroom.member.peers import ADVANCE, WITNESSED, decode_advance, decode_recall
 from strongroom.member.policy import PolicyFile
+from strongroom.member.proof_request import ANSWER as PROOF
+from strongroom.member.proof_request import decode_proof_request
+from strongroom.member.proofs import Prover, part_prover
 from strongroom.member.share_request import ANSWER, decode_share_request
 from strongroom.member.shares import Judge, Models
 from strongroom.member.witness import Standing, Witness
@@ -31,6 +36,7 @@ class Seat:
     Args:
         identity: of the member.
         held: its parts.
+        checks: reads the checks of the committee's parts in the state of these.
         home: the home folder; the ledger is below it.
         policy: what the operator allows.
         models: the packages of this committee.
@@ -44,6 +50,7 @@ class Seat:
         self,
         identity: Identity,
         held: HeldParts,
+        checks: Callable[[], PartChecks],
         home: Path,
         policy: PolicyFile,
         models: Models,
@@ -60,6 +67,7 @@ class Seat:
         self.peers: Final[Mapping[str, PublicIdentity]] = peers
         self.standing: Final = Standing(identity, self.ledger, peers)
         self._witness = Witness(identity, committee.digest, self.ledger)
+        self._given = GivenShares()
         self._judge = Judge(
             identity,
             committee.digest,
@@ -70,8 +78,20 @@ class Seat:
             self.ledger,
             policy,
             models,
+            self._given,
             require_witnesses=self.standing.require,
             now=now,
+        )
+        self._prover = Prover(
+            identity,
+            held.member,
+            committee.digest,
+            committee.state,
+            self._given,
+            part_prover(held, checks),
+            self.ledger,
+            policy,
+            models,
         )
 
     @property
@@ -80,13 +100,19 @@ class Seat:
         return self._judge
 
     @property
+    def prover(self) -> Prover:
+        """Answers demands for proofs of shares."""
+        return self._prover
+
+    @property
     def witness(self) -> Witness:
         """Countersigns peers' logs."""
         return self._witness
 
     def close(self) -> None:
-        """Let another process have the ledger."""
+        """Let another process have the ledger; forget what was given."""
         self.ledger.close()
+        self._given.close()
 
 
 class Seats:
@@ -140,6 +166,12 @@ class Seats:
         request = decode_share_request(body)
         seat = self.find(request.query.query.committee)
         return ANSWER, seat.judge.answer(sender, request)
+
+    def proof(self, sender: PublicIdentity, purpose: str, body: memoryview) -> tuple[str, bytes]:
+        """Answer a demand for a proof; see `Prover.answer`."""
+        request = decode_proof_request(body)
+        seat = self.find(request.query.query.committee)
+        return PROOF, seat.prover.answer(sender, request)
 
     def peer(self, sender: PublicIdentity, purpose: str, body: memoryview) -> tuple[str, bytes]:
         """Answer a peer about its log.

@@ -21,8 +21,8 @@ from strongroom.keys.committee.statement import Committee
 from strongroom.keys.home import home_folder
 from strongroom.keys.identity import Identity
 from strongroom.keys.seen import Seen
-from strongroom.member import setup_desk
-from strongroom.member.asking import PEER_PATH, SETUP_PATH, SHARE_PATH, MemberLink
+from strongroom.member import proof_request, setup_desk
+from strongroom.member.asking import PEER_PATH, PROOF_PATH, SETUP_PATH, SHARE_PATH, MemberLink
 from strongroom.member.channel import Channel
 from strongroom.member.models import PackageFolder
 from strongroom.member.peers import ADVANCE, MAXIMUM_MESSAGE_BYTES, RECALL, Peers
@@ -193,7 +193,15 @@ class _Process:
         held = self._store.open(committee, name)
         if (before := self.seats.leave(committee.digest)) is not None:
             before.close()
-        seat = Seat(self._identity, held, self._home, self._policy, models, self._clock.now)
+        seat = Seat(
+            self._identity,
+            held,
+            lambda: self._store.checks(committee),
+            self._home,
+            self._policy,
+            models,
+            self._clock.now,
+        )
         self.seats.take(seat)
 
     def application(self) -> object:
@@ -205,6 +213,16 @@ class _Process:
                 lambda: self._policy.current().server_identities,
                 MAXIMUM_REQUEST_BYTES,
                 self.seats.share,
+                waiting=16,
+            ),
+            # A proof takes seconds. One at a time, so that demands keep nobody from shares.
+            Desk(
+                PROOF_PATH,
+                frozenset({proof_request.PURPOSE}),
+                lambda: self._policy.current().server_identities,
+                proof_request.MAXIMUM_REQUEST_BYTES,
+                self.seats.proof,
+                at_once=1,
                 waiting=16,
             ),
             Desk(

@@ -2,6 +2,7 @@
 
     GET  /v1/about   who the member is
     POST /v1/share   a share of a result, for a server that the operator named
+    POST /v1/proof   a proof of a share that was given, for such a server
     POST /v1/peer    what was seen of a peer's log, and countersigning more of it
     POST /v1/setup   making or refreshing a key, with the coordinator that the operator named
 

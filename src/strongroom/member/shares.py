@@ -2,9 +2,8 @@
 
 In this order, each before the next is looked at, and the first that fails is the refusal:
 
-1. The server that brings the result was not caught at a wrong one before. (That it is one of those
-   whom the operator named, the channel has checked.)
-2. The query is of this committee, and an enrolled client signed it.
+1. The server that brings the result was not caught at a wrong one before.
+2. The query is of this committee, and an enrolled client signed it (both: `admission`).
 3. The operator allows that client and that package now, and so many results.
 4. The active set may decrypt, names this member, and leaves it something to answer.
 5. The query is not too old.
@@ -16,7 +15,7 @@ In this order, each before the next is looked at, and the first that fails is th
 8. The audit, for a share of the queries that nobody can tell beforehand: the result is computed
    again, and every byte compared.
 
-Then the share is computed, sealed, signed, written down, and given.
+Then the share is computed, sealed, signed, written down, given, and kept in memory to be proved.
 """
 
 from __future__ import annotations
@@ -37,7 +36,9 @@ from strongroom.errors import CiphertextError, CommitteeError
 from strongroom.keys.committee.access import Access
 from strongroom.keys.identity import Identity, PublicIdentity
 from strongroom.keys.query import Query, SealedShare, milliseconds
+from strongroom.member.admission import admit
 from strongroom.member.days import DailyLimits
+from strongroom.member.given_shares import GivenShares
 from strongroom.member.ledger import Ledger, Wanted
 from strongroom.member.policy import MemberPolicy, PolicyFile, refused
 from strongroom.member.share_request import ShareRequest
@@ -128,6 +129,7 @@ class Judge:
         ledger: what was answered before.
         policy: what the operator allows.
         models: the packages.
+        given: keeps what is given, for proofs.
         require_witnesses: raises if the peers have not countersigned enough of the log.
         now: the time, UTC, which does not go back while the process runs.
     """
@@ -143,6 +145,7 @@ class Judge:
         ledger: Ledger,
         policy: PolicyFile,
         models: Models,
+        given: GivenShares,
         *,
         require_witnesses: Callable[[MemberPolicy], None],
         now: Callable[[], datetime],
@@ -155,6 +158,7 @@ class Judge:
         self._ledger = ledger
         self._policy = policy
         self._models = models
+        self._given = given
         self._require_witnesses = require_witnesses
         self._now = now
         # A query is audited or not however often it is brought, and nobody outside can tell which.
@@ -196,16 +200,14 @@ class Judge:
             KeyStoreError: SR-IDENTITY-CLOCK, SR-KEYS-FILE.
         """
         policy, now = self._policy.current(), self._now()
-        self._require_trust(server)
         query = request.query.query
-        if query.committee != self._committee:
-            raise CommitteeError(
-                "SR-COMMITTEE-MISMATCH",
-                f"the query is for committee {query.committee}, this is {self._committee}",
-                "Ask the members of that committee",
-            )
-        identity, client = policy.client(query.client)
-        request.query.verify(identity)
+        _, client = admit(
+            server,
+            request.query,
+            committee=self._committee,
+            ledger=self._ledger,
+            policy=policy,
+        )
         package = policy.package(client, query.package, now)
         if query.blocks > policy.results_per_query:
             raise refused(
@@ -243,6 +245,7 @@ class Judge:
             )
             answer = canonical_json(share)
             given.commit(answer, audited=audited)
+            self._given.keep(query.digest, request.result, words)
         _log.info(
             "share given",
             extra={
@@ -257,16 +260,6 @@ class Judge:
             },
         )
         return answer
-
-    def _require_trust(self, server: PublicIdentity) -> None:
-        found = self._ledger.deviation(server.fingerprint)
-        if found is not None:
-            raise CommitteeError(
-                "SR-MEMBER-AUDIT",
-                f"this server brought a wrong result before, to query {found.query}",
-                "Let the member's operator look into it, and pardon the server if it may go on",
-                http_status=403,
-            )
 
     def _require_active(self, query: Query) -> None:
         self._access.require(query.active)

@@ -294,6 +294,20 @@ class SharedClientSide(ClientSide[Any, Any], Protocol):
         """Shapes of the words of each result in a share: primes, declared coefficients."""
         ...
 
+    def impossible(
+        self, pending: Any, shown: bytes, shares: Sequence[Sequence[NDArray[np.uint64]]]
+    ) -> Sequence[int]:
+        """Which results hold a score that is larger than the plan allows, so that a share, the
+        result itself, or the row is not what it should be.
+
+        Args:
+            shown, shares: as of `open`.
+
+        Raises:
+            CiphertextError: the answer is malformed or is of another request.
+        """
+        ...
+
     def open(
         self, pending: Any, shown: bytes, shares: Sequence[Sequence[NDArray[np.uint64]]]
     ) -> Any:

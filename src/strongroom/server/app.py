@@ -30,6 +30,7 @@ from strongroom.server.config import ServerConfig
 from strongroom.server.job import Evaluation
 from strongroom.server.keeper_process import KeeperProcess
 from strongroom.server.key_service import KeyService
+from strongroom.server.model import ModelDescription
 from strongroom.server.tokens import TokenFile
 from strongroom.server.upload import (
     Disconnected,
@@ -41,6 +42,7 @@ from strongroom.server.upload import (
 from strongroom.server.workers import WorkerPool
 
 if TYPE_CHECKING:  # imported where there are committees
+    from strongroom.server.committee_documents import CommitteeDocuments
     from strongroom.server.shared_answers import SharedAnswers
 
 _log = logging.getLogger("strongroom.server")
@@ -139,14 +141,13 @@ class _Service:
         return _json(msgspec.json.encode({"name": name, "ready": ready}), 200 if ready else 503)
 
     async def committee(self, request: Request) -> Response:
-        statement, _ = self._documents(request)
-        return _json(statement)
+        documents = self._documents(request)
+        return _json((await asyncio.to_thread(documents.committee)).to_bytes())
 
     async def public_key(self, request: Request) -> Response:
-        _, key = self._documents(request)
-        return Response(key, 200, {"content-type": "application/octet-stream"})
+        return _bytes(self._documents(request).public_key)
 
-    def _documents(self, request: Request) -> tuple[bytes, bytes]:
+    def _documents(self, request: Request) -> CommitteeDocuments:
         tenant_of(request, self._tokens)
         if self._shared is None:
             raise ServerError(
@@ -214,6 +215,13 @@ class _Service:
                 "Send fewer rows at once",
                 http_status=413,
             )
+        if parsed.proof_demand and not entry.model.committee:
+            raise ServerError(
+                "SR-REQUEST-FORMAT",
+                f"model {entry.model.name!r} has no committee whose shares could be proved",
+                "Ask without a demand for proofs",
+                http_status=400,
+            )
         if parsed.receipt and not entry.model.receipts:
             raise ServerError(
                 "SR-SERVER-KEYS",
@@ -231,13 +239,23 @@ class _Service:
             parameters["receipt"] = evaluation.receipt
         response = evaluation.response
         if entry.model.committee and self._shared is not None:
-            response = await self._shared.finished(
-                entry.model.committee, parsed.query, parsed.content, evaluation
-            )
+            response = await self._opened(self._shared, entry.model, parsed, evaluation)
         content, headers = v2.response_body(
             entry.model.name, entry.model.version, parsed, response, parameters
         )
         return Response(content, 200, headers)
+
+    async def _opened(
+        self,
+        shared: SharedAnswers,
+        model: ModelDescription,
+        parsed: v2.InferRequest,
+        evaluation: Evaluation,
+    ) -> bytes:
+        """What a committee's members make of an evaluation."""
+        if parsed.proof_demand:
+            return await shared.proved(model, parsed.query, parsed.proof_demand, evaluation)
+        return await shared.finished(model.committee, parsed.query, parsed.content, evaluation)
 
     async def _evaluate(
         self, request: Request, tenant: str, index: int, parsed: v2.InferRequest
@@ -295,6 +313,10 @@ async def _no_route(request: Request, error: Exception) -> Response:
 
 def _json(body: bytes, status: int = 200) -> Response:
     return Response(body, status, {"content-type": "application/json"})
+
+
+def _bytes(body: bytes) -> Response:
+    return Response(body, 200, {"content-type": "application/octet-stream"})
 
 
 def _version() -> str:

@@ -3,14 +3,17 @@
 What it gets is sealed to the client: it checks who signed, and carries it. A member that is down or
 refuses, or signs something else, is named, each with its reason; there is no second attempt at a
 query, since the client chooses whom it asks next, and makes a new query for that.
+
+Proofs of shares are gathered in the same way, but that what one member does not prove keeps nobody
+from the proofs of the others.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -18,15 +21,19 @@ from strongroom.canonical import digest
 from strongroom.errors import CommitteeError
 from strongroom.keys.identity import PublicIdentity
 from strongroom.keys.query import MAXIMUM_SHARE_WORDS, SealedShare, SignedQuery
-from strongroom.member.asking import SHARE_PATH, MemberLink
+from strongroom.keys.share_proofs import ProofDemand, SealedProof, SignedDemand
+from strongroom.member import proof_request, share_request
+from strongroom.member.asking import PROOF_PATH, SHARE_PATH, MemberLink
 from strongroom.member.channel import Channel, Refused, Signer
-from strongroom.member.share_request import ANSWER, PURPOSE, encode_share_request
+from strongroom.member.messages import HEAD_ROOM
 
 DEFAULT_TIMEOUT_SECONDS: Final = 30.0
 
 _MAXIMUM_ANSWER_BYTES: Final = 2**20 + 11 * MAXIMUM_SHARE_WORDS
 
 _log = logging.getLogger("strongroom.server.gathering")
+
+Answer = TypeVar("Answer")
 
 
 class GatheringError(CommitteeError):
@@ -98,28 +105,18 @@ class Gathering:
                 members are none of this one.
             GatheringError: who did not answer, and why.
         """
+        self._require_members(query)
         asked = query.query
-        strangers = [name for name in asked.active if name not in self._links]
-        if asked.committee != self._committee or strangers:
-            raise CommitteeError(
-                "SR-COMMITTEE-MISMATCH",
-                f"the query is for committee {asked.committee}, "
-                f"the model is under the key of {self._committee}"
-                if asked.committee != self._committee
-                else f"the committee has no member {', '.join(strangers)}",
-                "Connect again, so that the client reads the model's current plan",
-            )
-        body = await asyncio.to_thread(encode_share_request, query, partial, request)
+        body = await asyncio.to_thread(share_request.encode_share_request, query, partial, request)
         result = await asyncio.to_thread(digest, partial)
         answers = await asyncio.gather(
-            *(self._ask(self._links[name], asked.digest, result, body) for name in asked.active)
+            *(self._share(self._links[name], asked.digest, result, body) for name in asked.active)
         )
         failures: dict[str, tuple[str, str]] = {}
         shares = []
         for name, answer in zip(asked.active, answers, strict=True):
             if isinstance(answer, CommitteeError):
-                code = answer.refusal.code if isinstance(answer, Refused) else answer.code
-                failures[name] = (code, answer.message)
+                failures[name] = failure_of(answer)
             else:
                 shares.append(answer)
         if failures:
@@ -134,25 +131,95 @@ class Gathering:
             )
         return tuple(shares)
 
+    async def prove(
+        self, query: SignedQuery, demand: SignedDemand, partial: bytes
+    ) -> dict[str, tuple[SealedProof, bytes] | CommitteeError]:
+        """The proofs of a result's shares, each with its shown half, or why there is none, by
+        member of the active set.
+
+        Args:
+            query: that the members answered; they verify it.
+            demand: as it came from the client; they verify that too.
+            partial: the whole partial response.
+
+        Raises:
+            CommitteeError: SR-COMMITTEE-MISMATCH if the query is for another committee or its
+                members are none of this one.
+        """
+        self._require_members(query)
+        body = await asyncio.to_thread(proof_request.encode_proof_request, query, demand, partial)
+        active = query.query.active
+        answers = await asyncio.gather(
+            *(self._proof(self._links[name], demand.demand, body) for name in active)
+        )
+        return dict(zip(active, answers, strict=True))
+
     async def close(self) -> None:
         """Close the connections."""
         for link in self._links.values():
             await link.close()
 
-    async def _ask(
+    def _require_members(self, query: SignedQuery) -> None:
+        asked = query.query
+        strangers = [name for name in asked.active if name not in self._links]
+        if asked.committee != self._committee or strangers:
+            raise CommitteeError(
+                "SR-COMMITTEE-MISMATCH",
+                f"the query is for committee {asked.committee}, "
+                f"the model is under the key of {self._committee}"
+                if asked.committee != self._committee
+                else f"the committee has no member {', '.join(strangers)}",
+                "Connect again, so that the client reads the model's current plan",
+            )
+
+    async def _share(
         self, link: MemberLink, query: str, result: str, body: bytes
     ) -> SealedShare | CommitteeError:
+        return await self._ask(
+            link,
+            SHARE_PATH,
+            share_request.PURPOSE,
+            body,
+            answer=share_request.ANSWER,
+            answer_bytes=_MAXIMUM_ANSWER_BYTES,
+            read=lambda content: _share(link, query, result, content),
+        )
+
+    async def _proof(
+        self, link: MemberLink, demand: ProofDemand, body: bytes
+    ) -> tuple[SealedProof, bytes] | CommitteeError:
+        def read(content: memoryview) -> tuple[SealedProof, bytes]:
+            proof, shown = proof_request.decode_proof_answer(content, link.name)
+            proof.verify(link.identity, link.name, demand)
+            return proof, shown
+
+        return await self._ask(
+            link,
+            PROOF_PATH,
+            proof_request.PURPOSE,
+            body,
+            answer=proof_request.ANSWER,
+            answer_bytes=proof_request.MAXIMUM_ANSWER_BYTES + HEAD_ROOM,
+            read=read,
+        )
+
+    async def _ask(
+        self,
+        link: MemberLink,
+        path: str,
+        purpose: str,
+        body: bytes,
+        *,
+        answer: str,
+        answer_bytes: int,
+        read: Callable[[memoryview], Answer],
+    ) -> Answer | CommitteeError:
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 content = await link.ask(
-                    self._channel,
-                    SHARE_PATH,
-                    PURPOSE,
-                    body,
-                    answer=ANSWER,
-                    answer_bytes=_MAXIMUM_ANSWER_BYTES,
+                    self._channel, path, purpose, body, answer=answer, answer_bytes=answer_bytes
                 )
-                return await asyncio.to_thread(_share, link, query, result, content)
+                return await asyncio.to_thread(read, content)
         except TimeoutError:
             error = CommitteeError(
                 "SR-MEMBER-UNREACHABLE",
@@ -163,10 +230,16 @@ class Gathering:
         except CommitteeError as failure:
             error = failure
         _log.warning(
-            "no share",
+            f"no {answer}",
             extra={"member": link.name, "code": error.code, "reason": error.message},
         )
         return error
+
+
+def failure_of(error: CommitteeError) -> tuple[str, str]:
+    """Code and line of what a member did not do: of a refusal, the code that it gives itself."""
+    code = error.refusal.code if isinstance(error, Refused) else error.code
+    return code, error.message
 
 
 def _share(link: MemberLink, query: str, result: str, content: memoryview) -> SealedShare:

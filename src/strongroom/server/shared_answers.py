@@ -6,6 +6,11 @@ is declared, and the members' sealed shares:
     length   4  of the results' declared part, little-endian
     results     as `protections` shows them to an asker
     shares      canonical JSON: `keys.query.SealedShare` of each member of the active set
+
+Whoever asked may demand proofs of these shares: it sends the same request and the same query again,
+and a demand. The result is computed again, byte by byte the same; members show their proofs, which
+are examined here (`proof_examiner`); and the answer is canonical JSON: a
+`keys.share_proofs.ProofEntry` of each member of the active set.
 """
 
 from __future__ import annotations
@@ -13,23 +18,27 @@ from __future__ import annotations
 import asyncio
 import struct
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
-from strongroom.canonical import canonical_json
+from strongroom.canonical import canonical_json, digest
 from strongroom.errors import CommitteeError, ServerError
-from strongroom.keys.committee.folder import PUBLIC_FILE, STATEMENT_FILE
-from strongroom.keys.committee.statement import Committee
 from strongroom.keys.identity import PublicIdentity, Signatures
 from strongroom.keys.query import SignedQuery
+from strongroom.keys.share_proofs import MAXIMUM_LINE, ProofEntry, SignedDemand
+from strongroom.server.committee_documents import CommitteeDocuments
 from strongroom.server.config import ServerConfig
-from strongroom.server.gathering import Gathering
+from strongroom.server.gathering import Gathering, failure_of
 from strongroom.server.job import Evaluation
 from strongroom.server.keeper_process import KeeperProcess
+from strongroom.server.model import ModelDescription
+from strongroom.server.proof_examiner import ProofExaminer
 
 _LENGTH: Final = struct.Struct("<I")
 _SIGNING_SECONDS: Final = 10.0
+
+Signed = TypeVar("Signed", SignedQuery, SignedDemand)
 
 
 class KeeperSigner:
@@ -69,9 +78,14 @@ class SharedAnswers:
     def __init__(self, config: ServerConfig, keeper: KeeperProcess) -> None:
         signer = KeeperSigner(keeper, asyncio.get_running_loop())
         self._gatherings: dict[str, Gathering] = {}
-        self._documents: dict[str, tuple[bytes, bytes]] = {}
+        self._documents: dict[str, CommitteeDocuments] = {}
+        self._examiners: dict[str, ProofExaminer] = {}
+        # The processors are the workers'.
+        self._examining = asyncio.Lock()
         for folder in map(Path, config.committees):
-            committee = Committee.read(folder / STATEMENT_FILE)
+            documents = CommitteeDocuments(folder)
+            committee = documents.committee()
+            self._documents[committee.digest] = documents
             self._gatherings[committee.digest] = Gathering(
                 signer,
                 committee.digest,
@@ -80,13 +94,12 @@ class SharedAnswers:
                 timeout_seconds=config.member_timeout_seconds,
                 ca=config.member_ca,
             )
-            self._documents[committee.digest] = (committee.to_bytes(), _read(folder / PUBLIC_FILE))
 
-    def documents(self, committee: str) -> tuple[bytes, bytes]:
-        """What an asker needs of a committee: its signed statement, and its public key.
+    def documents(self, committee: str) -> CommitteeDocuments:
+        """What an asker needs of a committee.
 
         Raises:
-            ServerError: SR-COMMITTEE-MISMATCH (404) if the server does not have it.
+            CommitteeError: SR-COMMITTEE-MISMATCH (404) if the server does not have it.
         """
         if committee not in self._documents:
             raise CommitteeError(
@@ -112,11 +125,61 @@ class SharedAnswers:
             ServerError: SR-REQUEST-FORMAT if there is no query, or it is none.
             CommitteeError: SR-COMMITTEE-MISMATCH, SR-MEMBER-UNREACHABLE, SR-MEMBER-REFUSED.
         """
-        signed = _query(query)
         gathering = self._gatherings[committee]
-        shares = await gathering.gather(signed, bytes(request), evaluation.results)
+        shares = await gathering.gather(_query(query), bytes(request), evaluation.results)
         content = canonical_json(shares)
         return b"".join((_LENGTH.pack(len(evaluation.response)), evaluation.response, content))
+
+    async def proved(
+        self, model: ModelDescription, query: str, demand: str, evaluation: Evaluation
+    ) -> bytes:
+        """The response to a demand for proofs of a result's shares.
+
+        Args:
+            model: under a committee's key.
+            query, demand: as they came with the request.
+            evaluation: what a worker made of the request now.
+
+        Raises:
+            ServerError: SR-REQUEST-FORMAT if query or demand is none.
+            CommitteeError: SR-COMMITTEE-MISMATCH, SR-COMMITTEE-FILE; SR-MEMBER-QUERY (409) if the
+                demand is not about this result.
+        """
+        signed, demanded = _query(query), _signed(demand, SignedDemand, "a demand for a proof")
+        partial = evaluation.results
+        if demanded.demand.result != await asyncio.to_thread(digest, partial):
+            raise CommitteeError(
+                "SR-MEMBER-QUERY",
+                "the demand is about another result than the one that this request has here",
+                "Demand proofs with the request that was answered, unaltered",
+                http_status=409,
+            )
+        examiner = await asyncio.to_thread(self._examiner, model)
+        await asyncio.to_thread(examiner.require_state, demanded.demand)
+        answers = await self._gatherings[model.committee].prove(signed, demanded, partial)
+        entries = []
+        for name, answer in answers.items():
+            if not isinstance(answer, CommitteeError):
+                sealed, shown = answer
+                asked = (signed.query, demanded.demand, partial, name, shown)
+                try:
+                    async with self._examining:
+                        examined = await asyncio.to_thread(examiner.examine, *asked)
+                    entries.append(ProofEntry(name, sealed, examined))
+                    continue
+                except CommitteeError as error:
+                    if error.member is None:
+                        raise
+                    answer = error
+            code, line = failure_of(answer)
+            entries.append(ProofEntry(name, code=code, line=line[:MAXIMUM_LINE]))
+        return canonical_json(entries)
+
+    def _examiner(self, model: ModelDescription) -> ProofExaminer:
+        if model.digest not in self._examiners:
+            documents = self._documents[model.committee]
+            self._examiners[model.digest] = ProofExaminer(model, documents)
+        return self._examiners[model.digest]
 
     async def close(self) -> None:
         """Close the connections to members."""
@@ -132,23 +195,16 @@ def _query(text: str) -> SignedQuery:
             "Ask with a Client that has an identity which the committee's members enrolled",
             http_status=400,
         )
+    return _signed(text, SignedQuery, "a query")
+
+
+def _signed(text: str, kind: type[Signed], what: str) -> Signed:
     try:
-        return msgspec.json.decode(text, type=SignedQuery)
+        return msgspec.json.decode(text, type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise ServerError(
             "SR-REQUEST-FORMAT",
-            "what came as a query is none",
+            f"what came as {what} is none",
             "Send what the client library made, unaltered",
             http_status=400,
-        ) from error
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise CommitteeError(
-            "SR-COMMITTEE-FILE",
-            f"{path} can't be read: {error.strerror or error}",
-            "Fetch the committee's folder again from its coordinator",
         ) from error

@@ -12,8 +12,9 @@ string (RFC 4648). The response is binary where the request asks for it (`binary
 Everything that is not exactly so is refused with SR-REQUEST-FORMAT. Unknown *parameters* are
 ignored: the protocol leaves them to the server, and clients send some unasked. Two are ours: a
 request's `package_digest` names the package that shall answer, and a response's the one that did;
-a request's `receipt`, if true, asks for a signed statement, the response's `receipt`; and a
-request's `query` is what the members of a committee must see before they decrypt its results.
+a request's `receipt`, if true, asks for a signed statement, the response's `receipt`; a request's
+`query` is what the members of a committee must see before they decrypt its results; and its
+`proof_demand`, beside a query that was answered, asks for proofs of what they said.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ class InferRequest:
         binary_output: whether the response has to be binary.
         receipt: whether the answer has to come with a receipt.
         query: text of a signed query (`keys.query`); "" if there is none.
+        proof_demand: text of a signed demand (`keys.share_proofs`); "" if there is none.
     """
 
     id: str | None
@@ -81,6 +83,7 @@ class InferRequest:
     binary_output: bool
     receipt: bool = False
     query: str = ""
+    proof_demand: str = ""
 
 
 _decoder: Final = msgspec.json.Decoder(_Request)
@@ -157,10 +160,15 @@ def parse_request(body: memoryview, header: str | None) -> InferRequest:
     receipt = request.parameters.get("receipt", False)
     if not isinstance(receipt, bool):
         raise _malformed("receipt is neither true nor false")
-    query = request.parameters.get("query", "")
-    if not isinstance(query, str):
-        raise _malformed("query is no text")
-    return InferRequest(request.id, content, digest, _wants_binary(request), receipt, query)
+    return InferRequest(
+        request.id,
+        content,
+        digest,
+        _wants_binary(request),
+        receipt,
+        _text(request, "query"),
+        _text(request, "proof_demand"),
+    )
 
 
 def _content(tensor: _Input, rest: memoryview, *, binary: bool) -> memoryview:
@@ -192,6 +200,13 @@ def _content(tensor: _Input, rest: memoryview, *, binary: bool) -> memoryview:
             f"{declared - _PREFIX.size} follow its length"
         )
     return rest[_PREFIX.size :]
+
+
+def _text(request: _Request, name: str) -> str:
+    value = request.parameters.get(name, "")
+    if not isinstance(value, str):
+        raise _malformed(f"{name} is no text")
+    return value
 
 
 def _wants_binary(request: _Request) -> bool:

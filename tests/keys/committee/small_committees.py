@@ -17,7 +17,8 @@ from strongroom.keys.committee.coordinator import Coordinator
 from strongroom.keys.committee.messages import Message, SignedMessage
 from strongroom.keys.committee.parts import HeldParts, MemberStore
 from strongroom.keys.committee.proposal import SignedProposal, Terms, propose
-from strongroom.keys.committee.refresh import MemberRefresh, RefreshCoordinator
+from strongroom.keys.committee.refresh import MemberRefresh
+from strongroom.keys.committee.refresh_coordinator import RefreshCoordinator
 from strongroom.keys.committee.refresh_record import RefreshProposal, propose_refresh
 from strongroom.keys.committee.setup import MemberSetup
 from strongroom.keys.committee.setup_record import KeySink
@@ -101,6 +102,10 @@ class Members:
             for name in self.names
         }
 
+    def coordinator(self, committee: Committee, proposal: bytes) -> RefreshCoordinator:
+        """The coordinator of a refresh, with the first member's copy of the checks."""
+        return RefreshCoordinator(committee, proposal, self.stores[self.names[0]].checks(committee))
+
     def held(self, committee: Committee) -> dict[str, HeldParts]:
         """Everybody's parts."""
         return {name: self.stores[name].open(committee, name) for name in self.names}
@@ -167,7 +172,7 @@ def run_setup(
 def run_refresh(members: Members, committee: Committee) -> Committee:
     """A whole refresh in memory."""
     proposal = propose_refresh(identity("owner"), committee, now=NOW)
-    coordinator = RefreshCoordinator(committee, proposal)
+    coordinator = members.coordinator(committee, proposal)
     refreshes = members.refreshes(committee, proposal)
     while not coordinator.finished:
         coordinator.take([one.answer(coordinator.messages) for one in refreshes.values()])

@@ -56,6 +56,15 @@ def test_every_part_of_an_allowed_set_has_one_answerer_who_holds_it(access: Acce
             assert part in access.held_by(name)
 
 
+def test_a_member_may_have_to_answer_for_more_than_its_own_part_if_others_are_away() -> None:
+    access = Access.parse("2-of-3(a, b, c)")
+    assert access.parts() == (("b", "c"), ("a", "c"), ("a", "b"))
+    assert access.answered_by("a") == ((1, 2),)
+    assert access.answered_by("b") == ((0,), (0, 2))
+    assert access.answered_by("c") == ((0,), (1,))
+    assert Access.parse("a").answered_by("a") == ((0,),)
+
+
 @pytest.mark.parametrize("access", STRUCTURES, ids=str)
 def test_smallest_sets_are_those_in_which_nobody_can_be_spared(access: Access) -> None:
     expected = {

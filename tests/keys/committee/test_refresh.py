@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -25,14 +26,15 @@ from small_committees import (
 from strongroom.canonical import canonical_json, digest
 from strongroom.engine import catalogued, encode_coefficients
 from strongroom.engine.debugging import joined_secret_do_not_use, noise_report
-from strongroom.engine.threshold import KeyPart
+from strongroom.engine.threshold import KeyPart, PartCheck
 from strongroom.errors import CommitteeError
 from strongroom.keys.committee.folder import CommitteeFolderWriter, read_public_key
 from strongroom.keys.committee.messages import Message, RefreshDeal
 from strongroom.keys.committee.parts import HeldParts
-from strongroom.keys.committee.refresh import MemberRefresh, RefreshCoordinator
+from strongroom.keys.committee.refresh import MemberRefresh
+from strongroom.keys.committee.refresh_coordinator import RefreshCoordinator
 from strongroom.keys.committee.refresh_record import RefreshProposal, propose_refresh
-from strongroom.keys.committee.statement import Committee
+from strongroom.keys.committee.statement import Committee, Statement
 from strongroom.keys.one_time_keys import OneTimeKey, seal_to
 from strongroom.keys.sealed_files import SealedFiles
 
@@ -62,7 +64,7 @@ def begun(
 ) -> tuple[RefreshCoordinator, dict[str, MemberRefresh]]:
     """A refresh before its first round."""
     proposal = propose_refresh(identity("owner"), committee, now=NOW)
-    return RefreshCoordinator(committee, proposal), members.refreshes(committee, proposal)
+    return members.coordinator(committee, proposal), members.refreshes(committee, proposal)
 
 
 def ask(coordinator: RefreshCoordinator, refreshes: dict[str, MemberRefresh], rounds: int) -> None:
@@ -210,7 +212,19 @@ def test_an_operator_may_refuse_a_refresh(tmp_path: Path) -> None:
         MemberRefresh(identity("a"), committee, proposal, refuse, members.stores["a"])
 
 
-def _altered(deal: bytes, change: str) -> bytes:
+def _checked(check: PartCheck, committee: Committee, change: str) -> bytes:
+    if change == "other check":
+        statement = committee.statement
+        other = KeyPart.expanded(committee.parameters, bytes(32))
+        seed = bytes.fromhex(statement.seed)
+        return PartCheck.of_part(other, seed, statement.public_limbs).to_bytes()
+    if change == "a sum":
+        # It fits: a sum is allowed larger errors. So large ones that anything would fit.
+        return replace(check, summed=2**20).to_bytes()
+    return check.to_bytes()[:-1]
+
+
+def _altered(deal: bytes, committee: Committee, change: str) -> bytes:
     def alter(message: Message) -> Message:
         assert isinstance(message.body, RefreshDeal)
         (first, *rest) = message.body.seeds
@@ -218,6 +232,11 @@ def _altered(deal: bytes, change: str) -> bytes:
             seeds = tuple(rest)
         elif change == "other seed":
             seeds = (msgspec.structs.replace(first, commitment=digest(b"x")), *rest)
+        elif change in ("other check", "a sum", "no check"):
+            limbs = committee.statement.public_limbs
+            honest = PartCheck.from_bytes(committee.parameters, limbs, first.check)
+            check = _checked(honest, committee, change)
+            seeds = (msgspec.structs.replace(first, check=check), *rest)
         else:
             (one, *others) = first.sealed
             sealed = seal_to(OneTimeKey().public, bytes(32), b"")
@@ -234,6 +253,9 @@ def _altered(deal: bytes, change: str) -> bytes:
         ("left out", "does not deal the seeds"),
         ("other seed", "not the one that it was bound to"),
         ("sealed to another", "does not open"),
+        ("other check", "its check is not of the seed"),
+        ("a sum", "a sum of several"),
+        ("no check", "check of the parts' change is none"),
     ],
 )
 def test_a_dealer_that_deals_wrong_seeds_is_named_and_nothing_changes(
@@ -242,12 +264,68 @@ def test_a_dealer_that_deals_wrong_seeds_is_named_and_nothing_changes(
     members, committee = formed(tmp_path, VENDOR_AND_ONE)
     coordinator, refreshes = begun(members, committee)
     ask(coordinator, refreshes, 2)
-    messages = (_altered(coordinator.messages[0], change), *coordinator.messages[1:])
+    messages = (_altered(coordinator.messages[0], committee, change), *coordinator.messages[1:])
     with pytest.raises(CommitteeError, match=pattern) as caught:
         refreshes["hospital"].answer(messages)
     assert caught.value.member == "vendor"
     assert members.stores["hospital"].committees() == [committee]
     assert members.stores["hospital"].unfinished() == ()
+
+
+def _with_errors(check: PartCheck, seed: bytes, statement: Statement, error: int) -> PartCheck:
+    """A fresh check of what a seed expands to, whose errors are large at the same coefficient."""
+    change = KeyPart.expanded(check.parameters, seed)
+    primes = np.array(check.parameters.primes[: check.limbs], dtype=np.uint64)[:, None]
+    while True:
+        fresh = PartCheck.of_part(change, bytes.fromhex(statement.seed), statement.public_limbs)
+        # A constant polynomial has the same value everywhere.
+        found = replace(fresh, words=(fresh.words + np.uint64(error)) % primes)
+        if found.is_of(change, bytes.fromhex(statement.seed), statement.public_limbs):
+            return found
+
+
+def test_a_dealer_can_not_make_honest_members_unable_to_prove_their_shares(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of its checks fits; their sum, the check of a part that another holds too, would not."""
+    members, committee = formed(tmp_path, "3-of-4(a, b, c, d)")
+    coordinator, refreshes = begun(members, committee)
+    ask(coordinator, refreshes, 1)
+    dealer = refreshes["c"]
+    honest = dealer._check
+    monkeypatch.setattr(
+        dealer, "_check", lambda seed: _with_errors(honest(seed), seed, committee.statement, 22)
+    )
+    ask(coordinator, refreshes, 1)
+    with pytest.raises(CommitteeError, match=r"new checks of parts .* do not fit, at d") as caught:
+        refreshes["d"].answer(coordinator.messages)
+    assert caught.value.code == "SR-COMMITTEE-SETUP"
+    assert members.stores["d"].unfinished() == ()
+
+
+def test_nobody_destroys_the_key_by_refreshing_damaged_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members, committee = formed(tmp_path, VENDOR_AND_ONE)
+    coordinator, refreshes = begun(members, committee)
+    ask(coordinator, refreshes, 2)
+    store = members.stores["hospital"]
+    held = store.open(committee, "hospital")
+    damaged = {number: KeyPart.generate(catalogued(NAME)) for number in held.parts}
+    monkeypatch.setattr(store, "open", lambda *_: HeldParts(committee, "hospital", damaged))
+    with pytest.raises(CommitteeError, match="not those of the key") as caught:
+        refreshes["hospital"].answer(coordinator.messages)
+    assert (caught.value.code, caught.value.member) == ("SR-COMMITTEE-FILE", "hospital")
+    assert store.unfinished() == ()
+
+
+def test_a_refresh_begins_with_the_checks_of_the_present_parts_only(tmp_path: Path) -> None:
+    members, committee = formed(tmp_path, "a AND b")
+    old = members.stores["a"].checks(committee)
+    refreshed = run_refresh(members, committee)
+    proposal = propose_refresh(identity("owner"), refreshed, now=NOW)
+    with pytest.raises(ValueError, match="of other parts"):
+        RefreshCoordinator(refreshed, proposal, old)
 
 
 def test_messages_of_another_refresh_are_refused(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ from strongroom.errors import CommitteeError, KeyStoreError
 from strongroom.keys.committee.access import Access
 from strongroom.keys.committee.coordinator import Coordinator
 from strongroom.keys.committee.folder import CommitteeFolderWriter, CommitteeKeys, read_public_key
+from strongroom.keys.committee.part_checks import PartChecks
 from strongroom.keys.committee.parts import HeldParts
 from strongroom.keys.committee.proposal import SignedProposal, Terms, open_proposal
 from strongroom.keys.committee.setup import MemberSetup
@@ -55,10 +56,14 @@ class Kept:
 
     def __init__(self) -> None:
         self.public: PublicKey | None = None
+        self.checks: PartChecks | None = None
         self.keys: dict[int, SwitchingKey] = {}
 
     def add_public(self, key: PublicKey) -> None:
         self.public = key
+
+    def add_checks(self, checks: PartChecks) -> None:
+        self.checks = checks
 
     def add(self, key: SwitchingKey) -> None:
         self.keys[key.element] = key

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from small_committees import (
     NAME,
@@ -207,11 +208,14 @@ def test_nobody_binds_itself_to_anothers_share(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("item", ["public", "products-1", "galois-5"])
+ITEMS = ("public", "check", "products-1", "galois-5")
+
+
+@pytest.mark.parametrize("item", ITEMS)
 def test_a_share_that_is_none_names_its_dealer(tmp_path: Path, item: str) -> None:
     members = Members(tmp_path, "a AND b")
     coordinator, setups = until(members, proposal_of("a AND b"), "offer")
-    place = ["public", "products-1", "galois-5"].index(item)
+    place = ITEMS.index(item)
 
     def bind(message: Message) -> Message:
         assert isinstance(message.body, Offer)
@@ -222,7 +226,7 @@ def test_a_share_that_is_none_names_its_dealer(tmp_path: Path, item: str) -> Non
     messages = (coordinator.messages[0], resigned(coordinator.messages[1], "b", bind))
     setups["a"].answer(messages)
     setups["b"].answer(coordinator.messages)
-    for name in ("public", "products-1", "galois-5")[:place]:
+    for name in ITEMS[:place]:
         pair = {0: setups["a"].share(name, 0), 1: setups["b"].share(name, 1)}
         setups["a"].take_shares(name, pair)
     shares = {0: setups["a"].share(item, 0), 1: b"garbage"}
@@ -246,6 +250,96 @@ def test_a_dealer_who_seals_another_part_than_it_uses_is_named(tmp_path: Path) -
     refused(lambda: holder.take_shares("public", shares), "a", "not the one in the public key")
 
 
+def test_a_dealer_whose_check_is_of_another_part_is_named(tmp_path: Path) -> None:
+    members = Members(tmp_path, "1-of-2(a, b)")
+    coordinator, setups = until(members, proposal_of("1-of-2(a, b)"), "reveal")
+    dealer, holder = setups["a"], setups["b"]
+    honest = dealer._make_share
+
+    def with_another_part(item: KeyItem, part: int) -> bytes:
+        if item.name != "check":
+            return honest(item, part)
+        other = threshold.KeyPart.generate(catalogued(NAME))
+        seed = threshold.check_seed(dealer._record.seed)
+        return threshold.public_key_share(other, seed, item.limbs)
+
+    dealer._make_share = with_another_part
+    for _ in range(2):
+        next_round(coordinator, setups, unaltered)
+    for taking in (holder, coordinator):
+        taking.take_shares("public", {0: dealer.share("public", 0)})
+    shares = {0: dealer.share("check", 0)}
+    # Only who holds the part can tell.
+    coordinator.take_shares("check", shares)
+    refused(lambda: holder.take_shares("check", shares), "a", "not the one in the checks of parts")
+
+
+def _with_errors(make: Callable[[], bytes], fits: Callable[[bytes], bool], error: int) -> bytes:
+    """A share of a second sample whose error at one coefficient is large, and not too large."""
+    parameters = catalogued(NAME)
+    primes = (*parameters.primes[:2], *parameters.special_primes)
+    while True:
+        share = make()
+        start = len(share) - sum(2**12 * prime.bit_length() // 8 for prime in primes)
+        rows = [share[:start]]
+        for prime in primes:
+            width = prime.bit_length()
+            end = start + 2**12 * width // 8
+            packed = np.frombuffer(share[start:end], dtype=np.uint8)
+            bits = np.unpackbits(packed, bitorder="little").reshape(-1, width)
+            words = bits @ (1 << np.arange(width, dtype=np.uint64))
+            # A constant polynomial has the same value everywhere.
+            words = (words + np.uint64(error)) % np.uint64(prime)
+            bits = (words[:, None] >> np.arange(width, dtype=np.uint64)) & np.uint64(1)
+            rows.append(np.packbits(bits.astype(np.uint8), bitorder="little").tobytes())
+            start = end
+        if fits(found := b"".join(rows)):
+            return found
+
+
+def test_dealers_can_not_make_an_honest_member_unable_to_prove_its_shares(tmp_path: Path) -> None:
+    """Each of their checks fits; the sum for which c answers without them would not."""
+    text = "3-of-5(a, b, c, d, e)"
+    members = Members(tmp_path, text)
+    wanted = needs(products=False)
+    coordinator, setups = until(members, proposal_of(text, wanted), "reveal")
+
+    def together(dealer: MemberSetup) -> None:
+        honest = dealer._make_share
+
+        def with_errors(item: KeyItem, part: int) -> bytes:
+            if item.name != "check":
+                return honest(item, part)
+            seed, secret = threshold.check_seed(dealer._record.seed), dealer._parts[part]
+            return _with_errors(
+                lambda: honest(item, part),
+                lambda share: threshold.is_public_key_share_of(secret, seed, item.limbs, share),
+                22,
+            )
+
+        dealer._make_share = with_errors
+
+    for name in "ab":
+        together(setups[name])
+    for _ in range(2):
+        next_round(coordinator, setups, unaltered)
+    access = coordinator.terms.access
+    for item in ("public", "check"):
+        shares = {
+            part: setups[access.dealer(part)].share(item, part)
+            for part in range(len(access.parts()))
+        }
+        if item == "public":
+            setups["c"].take_shares(item, shares)
+    refused(lambda: setups["c"].take_shares("check", shares), None, "do not fit together, at c")
+
+
+def test_checks_are_not_taken_before_the_public_key(tmp_path: Path) -> None:
+    _, setups = bound(tmp_path, "a AND b")
+    shares = {0: setups["a"].share("check", 0), 1: setups["b"].share("check", 1)}
+    refused(lambda: setups["a"].take_shares("check", shares), None, "came before those of public")
+
+
 def test_a_part_that_does_not_open_names_its_dealer(tmp_path: Path) -> None:
     coordinator, setups = until(
         Members(tmp_path, "1-of-2(a, b)"), proposal_of("1-of-2(a, b)"), "offer"
@@ -264,7 +358,7 @@ def test_a_part_that_does_not_open_names_its_dealer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("fields", "pattern"),
-    [({"parts": ()}, "does not offer its parts"), ({"shares": ()}, "bound to 0 shares, not 3")],
+    [({"parts": ()}, "does not offer its parts"), ({"shares": ()}, "bound to 0 shares, not 4")],
     ids=["parts", "shares"],
 )
 def test_an_offer_that_lacks_something_names_its_sender(
@@ -350,6 +444,7 @@ def test_a_committee_that_one_member_did_not_sign_is_none(tmp_path: Path) -> Non
         {"access": "a AND b AND c"},
         {"public_key": "0" * 64},
         {"seed": "0" * 64},
+        {"checks": "0" * 64},
         {"parameters_digest": "0" * 64},
     ],
     ids=str,

@@ -254,6 +254,29 @@ def test_a_thousand_scores_are_as_exact_as_the_plan_declares(answers: Answers) -
     assert deviation(errors) > declared / 30.0
 
 
+def test_an_answer_with_words_that_are_no_share_can_not_be_one_and_no_other_is_taken_for_that(
+    answers: Answers,
+) -> None:
+    asker, generator = answers.model.asker, np.random.default_rng(97)
+    for number, (pending, response) in enumerate(
+        zip(answers.requests, answers.responses, strict=True)
+    ):
+        shown = answers.model.results.shown(response)
+        shares = [their[number] for their in answers.shares.values()]
+        assert asker.impossible(pending, shown, shares) == ()
+        for place in range(len(shares)):
+            primes = np.array(answers.model.results.parameters.primes, np.uint64)[:, None]
+            noise = [
+                generator.integers(0, primes[: len(words)], words.shape, np.uint64)
+                for words in shares[place]
+            ]
+            changed = [*shares[:place], noise, *shares[place + 1 :]]
+            assert asker.impossible(pending, shown, changed) == tuple(range(len(noise)))
+            # One of several results alone is found as well.
+            last = [*shares[:place], [*shares[place][:-1], noise[-1]], *shares[place + 1 :]]
+            assert asker.impossible(pending, shown, last) == (len(noise) - 1,)
+
+
 def test_a_quorum_s_parts_open_a_thousand_results_and_no_other_set_s_tell_anything(
     answers: Answers,
 ) -> None:

@@ -172,6 +172,17 @@ class Access:
             for part, holders in enumerate(self._parts)
         }
 
+    def answered_by(self, member: str) -> tuple[tuple[int, ...], ...]:
+        """All sets of parts that a member may have to answer for in one request, ascending."""
+        sizes = range(1, len(self.members) + 1)
+        sets = (chosen for size in sizes for chosen in combinations(self.members, size))
+        allowed = (self.answerers(active) for active in sets if self.allows(active))
+        found = {
+            tuple(part for part, name in answerers.items() if name == member)
+            for answerers in allowed
+        }
+        return tuple(sorted(found - {()}))
+
     def smallest_sets(self) -> tuple[tuple[str, ...], ...]:
         """The sets that may decrypt and hold nobody who could be left out, each in order."""
         return tuple(self.required + chosen for chosen in combinations(self.others, self.threshold))

@@ -3,10 +3,15 @@
     <folder>/
         committee.json                        what all members signed, see `statement`
         public.key                            the collective public key, serialised
+        checks-<digest>.bin                   the checks of all parts, see `part_checks`
         <element>-<limbs>-<digest>.key        an evaluation key each: a key file (docs/reference)
 
-The digest is of the key's words, as the statement and the index of the key file have it, so that a
+A key's digest is of its words, as the statement and the index of the key file have it, so that a
 file which was exchanged is noticed when it is opened. The folder gets its name when it is whole.
+
+A refresh changes the statement and the checks. The new checks are beside the old ones, under their
+own digest, before the statement names them, and the old ones go after that: whenever a process
+ends, or the folder is copied, what the statement names is there.
 """
 
 from __future__ import annotations
@@ -34,6 +39,7 @@ from strongroom.engine import (
     write_key_file,
 )
 from strongroom.errors import CiphertextError, CommitteeError
+from strongroom.keys.committee.part_checks import PartChecks
 from strongroom.keys.committee.setup_record import words_digest
 from strongroom.keys.committee.statement import Committee, MadeKey, file_error
 from strongroom.keys.permissions import make_folder
@@ -43,6 +49,8 @@ from strongroom.protections.interface import KeyNeeds
 
 STATEMENT_FILE: Final = "committee.json"
 PUBLIC_FILE: Final = "public.key"
+
+_CHECKS_FILES: Final = "checks-*.bin"
 
 
 class CommitteeFolderWriter:
@@ -79,6 +87,10 @@ class CommitteeFolderWriter:
         """Write the public key."""
         with _writing(self._folder):
             write_durably(self._partial / PUBLIC_FILE, [public_key_to_bytes(key)], replace=False)
+
+    def add_checks(self, checks: PartChecks) -> None:
+        """Write the checks of all parts."""
+        checks.write(_checks_path(self._partial, checks.digest))
 
     def add(self, key: SwitchingKey) -> None:
         """Write an evaluation key."""
@@ -201,6 +213,47 @@ def read_public_key(folder: Path, *, owner: str | None = None) -> tuple[Committe
     """
     committee = Committee.read(folder / STATEMENT_FILE, owner=owner)
     return committee, _public_key(folder / PUBLIC_FILE, committee)
+
+
+def checks_path(folder: Path, committee: Committee) -> Path:
+    """Where the checks of a committee's present parts are."""
+    return _checks_path(folder, committee.checks_digest)
+
+
+def read_checks(folder: Path, committee: Committee) -> PartChecks:
+    """The checks of a committee's present parts.
+
+    Args:
+        folder: of the committee.
+        committee: as its statement in the folder is; verified.
+
+    Raises:
+        CommitteeError: SR-COMMITTEE-FILE.
+    """
+    return PartChecks.read(checks_path(folder, committee), committee)
+
+
+def write_refreshed(folder: Path, committee: Committee, checks: PartChecks) -> None:
+    """Put what came of a refresh into the committee's folder.
+
+    Args:
+        committee: with the refresh's record.
+        checks: of the new parts.
+
+    Raises:
+        CommitteeError: SR-COMMITTEE-FILE; then the folder is as it was, or has the new statement.
+    """
+    present = checks_path(folder, committee)
+    checks.write(present)
+    committee.write(folder / STATEMENT_FILE)
+    with _writing(folder):
+        for path in folder.glob(_CHECKS_FILES):
+            if path != present:
+                path.unlink(missing_ok=True)
+
+
+def _checks_path(folder: Path, digest: str) -> Path:
+    return folder / f"checks-{digest}.bin"
 
 
 def _public_key(path: Path, committee: Committee) -> PublicKey:

@@ -1,9 +1,10 @@
 """The shares that a committee's keys are summed from, one *item* after the other.
 
 An item is one step of one key: the public key, one automorphism's key, or one of the two steps of
-the key for products. For each item every part has one share, made by the part's dealer. Shares are
-megabytes, and there may be hundreds of items: a member makes its shares once, keeps them in a
-folder, commits to their digests, and shows them one item at a time.
+the key for products; and beside the public key the second samples of all parts (`part_checks`). For
+each item every part has one share, made by the part's dealer. Shares are megabytes, and there may
+be hundreds of items: a member makes its shares once, keeps them in a folder, commits to their
+digests, and shows them one item at a time.
 """
 
 from __future__ import annotations
@@ -15,18 +16,19 @@ from pathlib import Path
 from typing import Final
 
 from strongroom.canonical import digest
-from strongroom.engine import RELINEARISATION
+from strongroom.engine import RELINEARISATION, threshold
 from strongroom.engine.galois import describe_element
 from strongroom.keys.committee.proposal import Terms
 from strongroom.keys.committee.statement import file_error
 from strongroom.keys.permissions import make_folder
 
 PUBLIC_NAME: Final = "public"
+CHECK_NAME: Final = "check"
 PRODUCTS_NAME: Final = "products-1"
 SECOND_NAME: Final = "products-2"
 
 _BOUND: Final = b"strongroom committee share\0"
-_NAME: Final = re.compile(r"public|products-[12]|galois-[0-9]{1,6}")
+_NAME: Final = re.compile(r"public|check|products-[12]|galois-[0-9]{1,6}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +36,9 @@ class KeyItem:
     """One step of one key.
 
     Attributes:
-        name: "public", "products-1", "products-2" or "galois-<element>"; fit for a URL.
+        name: "public", "check", "products-1", "products-2" or "galois-<element>"; fit for a URL.
         element: `engine.RELINEARISATION` or a Galois element; 1, which needs no key, for the
-            public key.
+            public key and the checks.
         limbs: primes of the key.
     """
 
@@ -48,12 +50,16 @@ class KeyItem:
         """What it is, for people."""
         if self.name == PUBLIC_NAME:
             return "the public key"
+        if self.name == CHECK_NAME:
+            return "the checks of parts"
         return f"the key for {describe_element(terms.parameters, self.element)}"
 
 
 def first_items(terms: Terms) -> tuple[KeyItem, ...]:
     """The items whose shares are committed to together, in their order."""
-    made = [KeyItem(PUBLIC_NAME, 1, terms.proposal.public_limbs)]
+    public_limbs = terms.proposal.public_limbs
+    limbs = threshold.check_limbs(terms.parameters, public_limbs)
+    made = [KeyItem(PUBLIC_NAME, 1, public_limbs), KeyItem(CHECK_NAME, 1, limbs)]
     for key in terms.proposal.keys:
         products = key.element == RELINEARISATION
         name = PRODUCTS_NAME if products else f"galois-{key.element}"

@@ -30,12 +30,15 @@ from strongroom.keys.one_time_keys import ONE_TIME_KEY_BYTES, SEALING_BYTES
 
 CONTRIBUTION_BYTES: Final = 32
 SEED_BYTES: Final = 32
-MAXIMUM_MESSAGE_BYTES: Final = 8 * 2**20
+MAXIMUM_MESSAGE_BYTES: Final = 96 * 2**20
+"""Most of it checks of what a refresh changes: a member deals at most 21 pairs."""
+
 
 _PURPOSE: Final = "committee message"
 _MAXIMUM_PARTS: Final = 16
 _MAXIMUM_SEALED: Final = 64
 _MAXIMUM_PART_BYTES: Final = 2**16
+_MAXIMUM_CHECK_BYTES: Final = 8 * 2**20
 
 OneTimePublic = Annotated[
     bytes, msgspec.Meta(min_length=ONE_TIME_KEY_BYTES, max_length=ONE_TIME_KEY_BYTES)
@@ -94,7 +97,7 @@ class Offer(_Said, frozen=True, tag="offer"):
 
     parts: Annotated[tuple[SealedPart, ...], msgspec.Meta(max_length=_MAXIMUM_SEALED)]
     shares: Annotated[
-        tuple[Digest, ...], msgspec.Meta(max_length=(MAXIMUM_KEYS + 1) * _MAXIMUM_PARTS)
+        tuple[Digest, ...], msgspec.Meta(max_length=(MAXIMUM_KEYS + 2) * _MAXIMUM_PARTS)
     ]
 
 
@@ -146,12 +149,14 @@ class DealtSeed(_Said, frozen=True):
         add: number of the part to which what follows from the seed is added.
         subtract: number of the part from which it is subtracted.
         commitment: digest that `refresh_record.seed_commitment` makes of the seed.
+        check: `engine.threshold.PartCheck` of what follows from the seed.
         sealed: for every holder of either part but the sender, in the committee's order.
     """
 
     add: PartNumber
     subtract: PartNumber
     commitment: Digest
+    check: Annotated[bytes, msgspec.Meta(max_length=_MAXIMUM_CHECK_BYTES)]
     sealed: Annotated[tuple[SealedSeed, ...], msgspec.Meta(max_length=_MAXIMUM_PARTS)]
 
 

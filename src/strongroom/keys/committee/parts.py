@@ -3,12 +3,16 @@
     $STRONGROOM_HOME, or ~/.strongroom
         parts/                                         0700
             <committee>-<state>.key                    0600, see `keys.sealing`
-        committees/<committee>.json                    what all members signed
+        committees/
+            <committee>.json                           what all members signed
+            <committee>-<state>.checks                 public, see `part_checks`
 
-Both names are the first 24 hex digits of digests; `state` is the digest that the parts belong to:
-of the statement, later of the last refresh. Parts are written before their holder signs for them,
-so whoever has everybody's signatures knows that all parts are on disk. Parts that nobody else
-confirmed are never opened: a committee whose statement was not signed by all is none.
+Names are the first 24 hex digits of digests; `state` is the digest that parts and checks belong
+to: of the statement, later of the last refresh. Both are written before their holder signs for
+them, so whoever has everybody's signatures knows that all parts are on disk, and the statement is
+replaced, in one step, when those of its state are there. Parts that nobody else confirmed are never
+opened: a committee whose statement was not signed by all is none. Whatever a process that ended
+left of an earlier state goes when the parts are opened next.
 
 A file that is destroyed is unlinked. What a disk keeps of it stays sealed: with a lock in a
 keyring, a token or a key service its key is gone too; under a passphrase it is as safe as that.
@@ -28,6 +32,7 @@ from strongroom.canonical import Digest, canonical_json
 from strongroom.engine.threshold import KeyPart
 from strongroom.errors import CommitteeError, StrongroomError
 from strongroom.keys.committee.messages import PartNumber
+from strongroom.keys.committee.part_checks import PartChecks
 from strongroom.keys.committee.proposal import MemberName
 from strongroom.keys.committee.statement import Committee, file_error
 from strongroom.keys.custody import Custody, Prompt
@@ -40,6 +45,7 @@ from strongroom.keys.sealing import MAXIMUM_SECRET_BYTES
 _DIGITS: Final = 24
 _START: Final = len("sha256:")
 _SUFFIX: Final = ".json"
+_CHECKS_SUFFIX: Final = ".checks"
 
 
 class _SealedPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,8 +88,16 @@ class HeldParts:
         Raises:
             CommitteeError: SR-COMMITTEE-ACCESS if the set is not allowed.
         """
+        return [self.parts[part] for part in self.numbers_answering(active)]
+
+    def numbers_answering(self, active: Sequence[str]) -> tuple[int, ...]:
+        """The numbers of the parts that this member answers for in an active set.
+
+        Raises:
+            CommitteeError: SR-COMMITTEE-ACCESS if the set is not allowed.
+        """
         answerers = self.committee.access.answerers(active)
-        return [self.parts[part] for part, name in answerers.items() if name == self.member]
+        return tuple(part for part, name in answerers.items() if name == self.member)
 
 
 class MemberStore:
@@ -117,16 +131,23 @@ class MemberStore:
         return f"MemberStore({str(self._home)!r})"
 
     def keep_parts(
-        self, committee: str, state: str, member: str, parts: Mapping[int, KeyPart]
+        self,
+        committee: str,
+        state: str,
+        member: str,
+        parts: Mapping[int, KeyPart],
+        checks: PartChecks,
     ) -> None:
-        """Seal parts durably: after this its holder may sign for them.
+        """Seal parts durably, and keep all parts' checks: after this its holder may sign for them.
 
         Args:
             committee: digest of the statement.
             state: digest that the parts belong to.
+            checks: of the parts of all members.
 
         Raises:
-            CommitteeError: SR-COMMITTEE-FILE if there are parts for that state already.
+            CommitteeError: SR-COMMITTEE-FILE if there are parts for that state already, or the
+                checks can't be written.
             KeyStoreError: SR-KEYS-LOCKED, -PASSPHRASE, -PERMISSIONS, -FILE, -CUSTODY.
         """
         sealed = tuple(_SealedPart(number, part.to_bytes()) for number, part in parts.items())
@@ -137,6 +158,10 @@ class MemberStore:
             self._files.create(_name(committee, state), secret, self._custody, self._choice)
         except FileExistsError:
             raise file_error(f"{member} has parts for this state already", member) from None
+        # In this order: parts whose checks are missing were not signed for, and can be discarded.
+        path = self._checks_path(committee, state)
+        make_folder(path.parent)
+        checks.write(path)
 
     def keep_committee(self, committee: Committee) -> None:
         """Keep what all members signed, and destroy the parts of the states that it replaces.
@@ -144,13 +169,14 @@ class MemberStore:
         Parts that may yet count stay: those of a refresh that this statement does not know of.
 
         Raises:
-            CommitteeError: SR-COMMITTEE-FILE if there are no parts for it here, if it is older
-                than what is kept, or if the file can't be written.
+            CommitteeError: SR-COMMITTEE-FILE if there are no parts for it here, or no checks, if
+                it is older than what is kept, or if the file can't be written.
             KeyStoreError: SR-KEYS-PERMISSIONS, -FILE, -LOCKED.
         """
         committee.verify()
         if _name(committee.digest, committee.state) not in self._files.names():
             raise file_error("no parts for its state are held here")
+        self.checks(committee)
         path = self.committee_path(committee.digest)
         make_folder(path.parent)
         if path.exists():
@@ -191,11 +217,23 @@ class MemberStore:
         """
         if name not in self.unfinished():
             raise file_error(f"{name[:80]!a} names no parts that are unfinished")
+        _unlink(self._committees / f"{name}{_CHECKS_SUFFIX}")
         self._files.delete(name, self._custody)
+
+    def checks(self, committee: Committee) -> PartChecks:
+        """The checks of all parts of the committee's key, in its present state.
+
+        Args:
+            committee: verified.
+
+        Raises:
+            CommitteeError: SR-COMMITTEE-FILE if they are not here, or not those that all signed.
+        """
+        return PartChecks.read(self._checks_path(committee.digest, committee.state), committee)
 
     def committee_path(self, committee: str) -> Path:
         """Where the statement of a committee is, or would be."""
-        return self._home / "committees" / f"{_digits(committee)}{_SUFFIX}"
+        return self._committees / f"{_digits(committee)}{_SUFFIX}"
 
     def committees(self) -> list[Committee]:
         """All committees that this member holds parts of, checked; by digest.
@@ -204,10 +242,9 @@ class MemberStore:
             CommitteeError: SR-COMMITTEE-FILE, naming the file that does not hold.
             KeyStoreError: SR-KEYS-PERMISSIONS, SR-KEYS-FILE.
         """
-        folder = self._home / "committees"
-        if not check_folder(folder, PRIVATE):
+        if not check_folder(self._committees, PRIVATE):
             return []
-        found = [Committee.read(path) for path in sorted(folder.glob(f"*{_SUFFIX}"))]
+        found = [Committee.read(path) for path in sorted(self._committees.glob(f"*{_SUFFIX}"))]
         held = self._files.names()
         return [one for one in found if _name(one.digest, one.state) in held]
 
@@ -250,15 +287,23 @@ class MemberStore:
         for name in self._files.names():
             if name.startswith(_digits(committee)):
                 self._files.delete(name, self._custody)
-        try:
-            self.committee_path(committee).unlink(missing_ok=True)
-        except OSError as error:
-            raise file_error(f"its file can't be removed: {error.strerror or error}") from error
+        _unlink(self.committee_path(committee))
+        for path in self._committees.glob(f"{_digits(committee)}-*{_CHECKS_SUFFIX}"):
+            _unlink(path)
+
+    @property
+    def _committees(self) -> Path:
+        return self._home / "committees"
+
+    def _checks_path(self, committee: str, state: str) -> Path:
+        return self._committees / f"{_name(committee, state)}{_CHECKS_SUFFIX}"
 
     def _destroy_replaced(self, committee: Committee) -> None:
         replaced = {_name(committee.digest, state) for state in committee.states[:-1]}
         for name in replaced & set(self._files.names()):
             self._files.delete(name, self._custody)
+        for name in replaced:
+            _unlink(self._committees / f"{name}{_CHECKS_SUFFIX}")
 
 
 def require_committee(committee: Committee, digest: str, public_key: str) -> None:
@@ -278,6 +323,13 @@ def require_committee(committee: Committee, digest: str, public_key: str) -> Non
             f"{committee.digest[:19]}…",
             "Use the committee that the model was protected for",
         )
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise file_error(f"{path} can't be removed: {error.strerror or error}") from error
 
 
 def _digits(digest: str) -> str:

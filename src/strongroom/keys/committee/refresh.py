@@ -11,6 +11,10 @@ keys, so that no later theft opens it from a recording; it commits to it before 
 all holders of a part change it alike. Parts of which a thief holds none change by polynomials that
 it knows nothing of but their sum.
 
+So that shares can be proved afterwards too, the dealer shows everybody a check of the polynomial
+(`part_checks`); who has the seed compares. One part's check gains what the other's loses, and the
+sum of all checks stays what it was: nobody gets another sample of the key itself.
+
     proposal -> refresh-key -> refresh-deal -> confirm -> committee with one more record
 
 A member keeps its new parts beside the old ones before it signs, and destroys the old ones when
@@ -29,13 +33,10 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Callable, Iterator, Sequence
-
-import msgspec
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from strongroom.canonical import canonical_json, digest
-from strongroom.engine.threshold import KeyPart
-from strongroom.errors import CommitteeError
+from strongroom.engine.threshold import KeyPart, PartCheck
 from strongroom.keys.committee.messages import (
     SEED_BYTES,
     Body,
@@ -46,6 +47,7 @@ from strongroom.keys.committee.messages import (
     SealedSeed,
     setup_error,
 )
+from strongroom.keys.committee.part_checks import PartChecks
 from strongroom.keys.committee.parts import MemberStore
 from strongroom.keys.committee.refresh_record import (
     RefreshProposal,
@@ -57,9 +59,8 @@ from strongroom.keys.committee.refresh_record import (
 from strongroom.keys.committee.statement import (
     REFRESH_PURPOSE,
     Committee,
-    MemberSignatures,
-    Refresh,
     RefreshRecord,
+    file_error,
 )
 from strongroom.keys.identity import Identity
 from strongroom.keys.one_time_keys import OneTimeKey, seal_to
@@ -81,7 +82,8 @@ class MemberRefresh:
         store: where the parts are kept.
 
     Raises:
-        CommitteeError: SR-COMMITTEE-SETUP, SR-COMMITTEE-ACCESS; what `allow` raises.
+        CommitteeError: SR-COMMITTEE-SETUP, SR-COMMITTEE-ACCESS; SR-COMMITTEE-FILE if the checks of
+            the parts can't be used; what `allow` raises.
     """
 
     def __init__(
@@ -92,12 +94,15 @@ class MemberRefresh:
         allow: Callable[[RefreshProposal], None],
         store: MemberStore,
     ) -> None:
-        self._view = view = RefreshView(committee, proposal)
+        self._view = view = RefreshView(committee, proposal, store.checks(committee))
         if (name := committee.name_of(identity.fingerprint)) is None:
             raise setup_error(f"it has no member {identity.fingerprint}")
         allow(view.proposal)
         store.require_settled(committee)
         self._name = name
+        self._parameters = committee.parameters
+        self._common_seed = bytes.fromhex(committee.statement.seed)
+        self._public_limbs = committee.statement.public_limbs
         self._identity = identity
         self._store = store
         self._own = b""
@@ -173,7 +178,8 @@ class MemberRefresh:
                 SealedSeed(holder, self._seal(before, holder, add, subtract))
                 for holder in readers(access, add, subtract)
             )
-            dealt.append(DealtSeed(add, subtract, seed_commitment(seed), sealed))
+            check = self._check(seed).to_bytes()
+            dealt.append(DealtSeed(add, subtract, seed_commitment(seed), check, sealed))
         return RefreshDeal(tuple(dealt))
 
     def _confirm(self, messages: Sequence[bytes]) -> Body:
@@ -183,16 +189,21 @@ class MemberRefresh:
                 for sealed in one.sealed:
                     if sealed.holder == self._name:
                         seed = self._open(before, dealer, one, sealed)
+                        self._require_checked(dealer, one, seed)
                         self._seeds[one.add, one.subtract] = seed
         del self._one_time_key  # a recording of this refresh can't be opened any more
         committee = self._view.committee
         self._store.require_settled(committee)
         held = self._store.open(committee, self._name)
-        record = self._view.record()
+        if self._misfit(self._store.checks(committee), held.parts) is not None:
+            raise file_error(f"the parts of {self._name} are not those of the key", self._name)
+        record, checks = self._view.record(), self._view.checks
         text = canonical_json(record)
-        # On disk before it is signed for, as in a setup.
         parts = {number: self._changed(number, part) for number, part in held.parts.items()}
-        self._store.keep_parts(committee.digest, digest(text), self._name, parts)
+        if (misfit := self._misfit(checks, parts)) is not None:
+            raise setup_error(f"the new checks of parts {misfit} do not fit, at {self._name}")
+        # On disk before it is signed for, as in a setup.
+        self._store.keep_parts(committee.digest, digest(text), self._name, parts, checks)
         self._seeds.clear()
         self._record = record
         return Confirm(self._identity.sign(REFRESH_PURPOSE, text))
@@ -216,74 +227,24 @@ class MemberRefresh:
             raise setup_error(what, dealer)
         return seed
 
+    def _check(self, seed: bytes) -> PartCheck:
+        return PartCheck.of_part(
+            KeyPart.expanded(self._parameters, seed), self._common_seed, self._public_limbs
+        )
+
+    def _require_checked(self, dealer: str, one: DealtSeed, seed: bytes) -> None:
+        change = KeyPart.expanded(self._parameters, seed)
+        check = self._view.change(one.add, one.subtract)
+        if not check.is_of(change, self._common_seed, self._public_limbs):
+            what = f"its check is not of the seed that it sealed to {self._name}"
+            raise setup_error(what, dealer)
+
+    def _misfit(self, checks: PartChecks, parts: Mapping[int, KeyPart]) -> Sequence[int] | None:
+        answered = self._view.committee.access.answered_by(self._name)
+        return checks.misfit(parts, answered, self._common_seed, self._public_limbs)
+
     def _changed(self, number: int, part: KeyPart) -> KeyPart:
         return part.shifted(
             [seed for (add, _), seed in self._seeds.items() if add == number],
             [seed for (_, subtract), seed in self._seeds.items() if subtract == number],
         )
-
-
-class RefreshCoordinator:
-    """The coordinator's side: as of a setup, with messages only.
-
-    Args:
-        committee: as it is now; verified.
-        proposal: that `propose_refresh` made.
-
-    Raises:
-        CommitteeError: SR-COMMITTEE-SETUP, SR-COMMITTEE-ACCESS.
-    """
-
-    def __init__(self, committee: Committee, proposal: bytes) -> None:
-        self._view = view = RefreshView(committee, proposal)
-        self._messages: tuple[bytes, ...] = ()
-        self._committee: Committee | None = None
-        self._rounds: Iterator[Callable[[Sequence[bytes]], object]] = iter(
-            (view.take_keys, view.take_deals, self._take_confirms)
-        )
-
-    @property
-    def messages(self) -> tuple[bytes, ...]:
-        """What every member's next answer is to."""
-        return self._messages
-
-    @property
-    def finished(self) -> bool:
-        """Whether all members have signed."""
-        return self._committee is not None
-
-    @property
-    def committee(self) -> Committee:
-        """The committee with one more record.
-
-        Raises:
-            CommitteeError: SR-COMMITTEE-SETUP if not all signed.
-        """
-        if self._committee is None:
-            raise setup_error("not all members have signed")
-        return self._committee
-
-    def take(self, messages: Sequence[bytes]) -> None:
-        """All members' messages of the next round, untrusted, in the committee's order.
-
-        Raises:
-            CommitteeError: SR-COMMITTEE-SETUP, naming whose message is wrong.
-        """
-        try:
-            if (step := next(self._rounds, None)) is None:
-                raise setup_error("the refresh has ended")
-            step(messages)
-        except CommitteeError:
-            self._rounds = iter(())
-            raise
-        self._messages = tuple(messages)
-
-    def _take_confirms(self, messages: Sequence[bytes]) -> None:
-        record = self._view.record()
-        confirms = self._view.transcript.take(Confirm, messages)
-        members = tuple(MemberSignatures(name, said.signatures) for name, said in confirms.items())
-        before = self._view.committee
-        refreshes = (*before.refreshes, Refresh(record, members))
-        committee = msgspec.structs.replace(before, refreshes=refreshes)
-        committee.verify()
-        self._committee = committee

@@ -15,9 +15,17 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from strongroom.canonical import Digest, canonical_json, digest
-from strongroom.errors import CommitteeError, PackageError
+from strongroom.engine.threshold import PartCheck
+from strongroom.errors import CiphertextError, CommitteeError, PackageError
 from strongroom.keys.committee.access import Access
-from strongroom.keys.committee.messages import RefreshDeal, RefreshKey, Transcript, setup_error
+from strongroom.keys.committee.messages import (
+    DealtSeed,
+    RefreshDeal,
+    RefreshKey,
+    Transcript,
+    setup_error,
+)
+from strongroom.keys.committee.part_checks import PartChecks
 from strongroom.keys.committee.proposal import Nonce, decode
 from strongroom.keys.committee.statement import Committee, RefreshRecord
 from strongroom.keys.identity import Identity, PublicIdentity, Signatures
@@ -81,12 +89,16 @@ class RefreshView:
     Args:
         committee: as it is now; verified.
         proposal: untrusted bytes of a `SignedRefreshProposal`.
+        checks: of the present parts.
 
     Raises:
         CommitteeError: SR-COMMITTEE-SETUP, SR-COMMITTEE-ACCESS.
+        ValueError: the checks are not those of the committee's present state.
     """
 
-    def __init__(self, committee: Committee, proposal: bytes) -> None:
+    def __init__(self, committee: Committee, proposal: bytes, checks: PartChecks) -> None:
+        if checks.digest != committee.checks_digest:
+            raise ValueError("these are the checks of other parts")
         signed = decode(proposal, SignedRefreshProposal, "the refresh's proposal", _MAXIMUM_BYTES)
         self.committee = committee
         self.proposal = signed.proposal
@@ -103,6 +115,18 @@ class RefreshView:
         self.transcript = Transcript(name, committee.identities)
         self._subject = name
         self._one_time_keys: Mapping[str, bytes] = {}
+        self._checks = checks
+        self._changes: dict[tuple[int, int], PartCheck] = {}
+
+    @property
+    def checks(self) -> PartChecks:
+        """Of the parts as they are after the second round."""
+        changes = ((add, subtract, one) for (add, subtract), one in self._changes.items())
+        return self._checks.changed(changes)
+
+    def change(self, add: int, subtract: int) -> PartCheck:
+        """The check of what one part gains and another loses, as its dealer showed it."""
+        return self._changes[add, subtract]
 
     def one_time_key(self, member: str) -> bytes:
         """The public half of a member's one-time key."""
@@ -127,6 +151,8 @@ class RefreshView:
             ]
             if found != expected:
                 raise setup_error("it does not deal the seeds that are its own", name)
+            for one in deal.seeds:
+                self._changes[one.add, one.subtract] = self._check(name, one)
         return deals
 
     def record(self) -> RefreshRecord:
@@ -137,8 +163,23 @@ class RefreshView:
             before=self.committee.state,
             proposal=self._subject,
             transcript=self.transcript.digest,
+            checks=self.checks.digest,
             created=self.proposal.created,
         )
+
+    def _check(self, dealer: str, one: DealtSeed) -> PartCheck:
+        statement = self.committee.statement
+        try:
+            check = PartCheck.from_bytes(
+                self.committee.parameters, statement.public_limbs, one.check
+            )
+        except CiphertextError as error:
+            what = f"its check of the parts' change is none: {error.message}"
+            raise setup_error(what, dealer) from error
+        if check.summed != 1:
+            # A sum is allowed larger errors, and the more of them fit anything.
+            raise setup_error("its check of the parts' change is a sum of several", dealer)
+        return check
 
     def seed_info(self, before: str, dealer: str, holder: str, add: int, subtract: int) -> bytes:
         """The context in which a seed is sealed."""

@@ -30,6 +30,7 @@ from strongroom.canonical import canonical_json, digest
 from strongroom.engine import threshold
 from strongroom.errors import StrongroomError
 from strongroom.keys.committee.key_items import (
+    CHECK_NAME,
     PRODUCTS_NAME,
     PUBLIC_NAME,
     KeyItem,
@@ -173,8 +174,8 @@ class MemberSetup:
         """
         try:
             self._record.take_shares(item, shares)
-            if item == PUBLIC_NAME:
-                self._require_fitting(shares)
+            if item in (PUBLIC_NAME, CHECK_NAME):
+                self._require_fitting(item, shares)
         except BaseException:
             self.close()
             raise
@@ -258,7 +259,8 @@ class MemberSetup:
         text = canonical_json(self._statement)
         name = digest(text)
         # On disk before it is signed for: everybody's signatures say that all parts are kept.
-        self._store.keep_parts(name, name, self._name, dict(sorted(self._parts.items())))
+        parts = dict(sorted(self._parts.items()))
+        self._store.keep_parts(name, name, self._name, parts, self._record.checks)
         self._parts.clear()
         return Confirm(self._identity.sign(STATEMENT_PURPOSE, text))
 
@@ -266,6 +268,8 @@ class MemberSetup:
         secret, seed = self._parts[part], self._record.seed
         if item.name == PUBLIC_NAME:
             return threshold.public_key_share(secret, seed, item.limbs)
+        if item.name == CHECK_NAME:
+            return threshold.public_key_share(secret, threshold.check_seed(seed), item.limbs)
         if item.name == PRODUCTS_NAME:
             state, share = threshold.RelinearisationRound.begin(secret, seed, item.limbs)
             self._rounds[part] = state
@@ -297,11 +301,28 @@ class MemberSetup:
     def _info(self, before: str, part: int, dealer: str, holder: str) -> bytes:
         return canonical_json([_PART_CONTEXT, self._terms.digest, before, part, dealer, holder])
 
-    def _require_fitting(self, shares: Mapping[int, bytes]) -> None:
-        """Parts that others dealt are those that the public key was made with."""
-        limbs = self._terms.proposal.public_limbs
+    def _require_fitting(self, name: str, shares: Mapping[int, bytes]) -> None:
+        """Parts that others dealt are those that public key and checks were made with."""
+        (item,) = (one for one in first_items(self._terms) if one.name == name)
         seed = self._record.seed
+        if name == CHECK_NAME:
+            seed = threshold.check_seed(seed)
         for part in self._terms.access.held_by(self._name):
-            if not threshold.is_public_key_share_of(self._parts[part], seed, limbs, shares[part]):
-                what = f"the part that it sealed to {self._name} is not the one in the public key"
+            secret, share = self._parts[part], shares[part]
+            if not threshold.is_public_key_share_of(secret, seed, item.limbs, share):
+                what = (
+                    f"the part that it sealed to {self._name} is not the one in "
+                    f"{item.describe(self._terms)}"
+                )
                 raise setup_error(what, self._terms.access.dealer(part))
+        if name == CHECK_NAME:
+            self._require_provable()
+
+    def _require_provable(self) -> None:
+        access, limbs = self._terms.access, self._terms.proposal.public_limbs
+        answered = access.answered_by(self._name)
+        checks, seed = self._record.checks, self._record.seed
+        if (misfit := checks.misfit(self._parts, answered, seed, limbs)) is not None:
+            dealers = {access.dealer(part) for part in misfit} - {self._name}
+            what = f"the checks of parts {misfit} do not fit together, at {self._name}"
+            raise setup_error(what, dealers.pop() if len(dealers) == 1 else None)

@@ -26,7 +26,9 @@ from strongroom.engine import (
     public_key_to_bytes,
     threshold,
 )
+from strongroom.errors import CiphertextError
 from strongroom.keys.committee.key_items import (
+    CHECK_NAME,
     PRODUCTS_NAME,
     PUBLIC_NAME,
     SECOND_NAME,
@@ -45,6 +47,7 @@ from strongroom.keys.committee.messages import (
     Transcript,
     setup_error,
 )
+from strongroom.keys.committee.part_checks import PartChecks
 from strongroom.keys.committee.proposal import FORMAT, Terms
 from strongroom.keys.committee.statement import MadeKey, Statement
 
@@ -57,6 +60,9 @@ class KeySink(Protocol):
 
     def add_public(self, key: PublicKey) -> None:
         """The collective public key; comes first."""
+
+    def add_checks(self, checks: PartChecks) -> None:
+        """The checks of all parts; come next."""
 
     def add(self, key: SwitchingKey) -> None:
         """An evaluation key; it is let go after the call."""
@@ -80,6 +86,8 @@ class SetupRecord:
         self._wanted: dict[str, KeyItem] = {}
         self._first_sum = b""
         self._public_key = ""
+        self._public_shares: tuple[bytes, ...] = ()
+        self._checks: PartChecks | None = None
         self._keys: dict[int, MadeKey] = {}
 
     @property
@@ -96,6 +104,12 @@ class SetupRecord:
     def first_sum(self) -> bytes:
         """The first step of the key for products, as it was summed here."""
         return self._first_sum
+
+    @property
+    def checks(self) -> PartChecks:
+        """The checks of all parts, when all shares have come."""
+        assert self._checks is not None
+        return self._checks
 
     def one_time_key(self, member: str) -> bytes:
         """The public half of a member's one-time key."""
@@ -198,6 +212,7 @@ class SetupRecord:
             public_limbs=proposal.public_limbs,
             public_key=self._public_key,
             keys=tuple(self._keys[key.element] for key in proposal.keys),
+            checks=self.checks.digest,
             share_budget=proposal.share_budget,
             created=proposal.created,
             seed=self._seed.hex(),
@@ -217,8 +232,11 @@ class SetupRecord:
         if item.name == PUBLIC_NAME:
             key = threshold.combine_public_key(parameters, self._seed, limbs, shares)
             self._public_key = hashlib.sha256(public_key_to_bytes(key)).hexdigest()
+            self._public_shares = tuple(shares)
             if self._sink is not None:
                 self._sink.add_public(key)
+        elif item.name == CHECK_NAME:
+            self._check(shares)
         elif item.name == PRODUCTS_NAME:
             self._first_sum = threshold.combine_round_one(parameters, limbs, shares)
         elif item.name == SECOND_NAME:
@@ -229,6 +247,26 @@ class SetupRecord:
             self._made(
                 threshold.combine_galois_key(parameters, self._seed, item.element, limbs, shares)
             )
+
+    def _check(self, shares: Sequence[bytes]) -> None:
+        if not self._public_shares:
+            raise setup_error(f"shares of {CHECK_NAME} came before those of {PUBLIC_NAME}")
+        pairs = enumerate(zip(self._public_shares, shares, strict=True))
+        self._checks = checks = PartChecks(
+            tuple(self._check_of(part, public, share) for part, (public, share) in pairs)
+        )
+        self._public_shares = ()
+        if self._sink is not None:
+            self._sink.add_checks(checks)
+
+    def _check_of(self, part: int, public: bytes, share: bytes) -> threshold.PartCheck:
+        limbs = self.terms.proposal.public_limbs
+        try:
+            return threshold.PartCheck.from_shares(
+                self.terms.parameters, self._seed, limbs, public, share
+            )
+        except CiphertextError as error:
+            raise threshold.ShareError(part, error) from error
 
     def _made(self, key: SwitchingKey) -> None:
         self._keys[key.element] = MadeKey(key.element, key.limbs, words_digest(key))

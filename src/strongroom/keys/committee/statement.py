@@ -42,9 +42,10 @@ STATEMENT_PURPOSE: Final = "committee statement"
 COORDINATOR_PURPOSE: Final = "committee coordinator"
 REFRESH_PURPOSE: Final = "committee refresh"
 MAXIMUM_COMMITTEE_BYTES: Final = 16 * 2**20
+PUBLIC_MODE: Final = 0o644
+"""Of files that anybody may read."""
 
 _MAXIMUM_REFRESHES: Final = 256
-_PUBLIC_MODE: Final = 0o644
 
 Hex32 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
@@ -72,6 +73,7 @@ class Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         parameters_digest: of the parameters themselves, hexadecimal.
         public_key: SHA-256 of the serialised public key, hexadecimal.
         keys: evaluation keys, ascending by element.
+        checks: SHA-256 of the checks of all parts (`part_checks`), hexadecimal.
         seed: the common randomness, hexadecimal.
         proposal: digest of the proposal.
         transcript: of the setup, up to the last message about keys.
@@ -86,6 +88,7 @@ class Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     public_limbs: Limbs
     public_key: Hex32
     keys: Annotated[tuple[MadeKey, ...], msgspec.Meta(max_length=MAXIMUM_KEYS)]
+    checks: Hex32
     share_budget: ShareBudget
     created: Moment
     seed: Nonce
@@ -114,6 +117,7 @@ class RefreshRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         before: digest of the record before, of the statement for the first.
         proposal: digest of the refresh's proposal.
         transcript: of the refresh, which covers the commitments to all seeds.
+        checks: SHA-256 of the checks of the new parts, hexadecimal.
         created: UTC.
     """
 
@@ -122,6 +126,7 @@ class RefreshRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     before: Digest
     proposal: Digest
     transcript: Digest
+    checks: Hex32
     created: Moment
 
 
@@ -167,6 +172,11 @@ class Committee(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tr
     def state(self) -> str:
         """What the members' present parts belong to, the last of `states`."""
         return self.states[-1]
+
+    @property
+    def checks_digest(self) -> str:
+        """SHA-256 of the checks of the members' present parts, hexadecimal."""
+        return self.refreshes[-1].record.checks if self.refreshes else self.statement.checks
 
     @cached_property
     def access(self) -> Access:
@@ -261,7 +271,7 @@ class Committee(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tr
             CommitteeError: SR-COMMITTEE-FILE.
         """
         try:
-            write_durably(path, [self.to_bytes()], replace=True, mode=_PUBLIC_MODE)
+            write_durably(path, [self.to_bytes()], replace=True, mode=PUBLIC_MODE)
         except OSError as error:
             raise file_error(f"{path} can't be written: {error.strerror or error}") from error
 

@@ -89,10 +89,21 @@ class HiddenLinearAsker:
             values: the opened and flooded coefficients of each result, in the order of
                 `hidden_linear_results.result_places`.
         """
-        layout = self._circuit.layout
-        step = math.ldexp(1.0, layout.log_output_step - layout.log_bound)
+        step = self._step
         scores = scores_of(self._circuit, pending.envelope.rows, values)
-        return np.asarray(np.ldexp(np.round(scores / step) * step, layout.log_bound))
+        return np.asarray(np.ldexp(np.round(scores / step) * step, self._circuit.layout.log_bound))
+
+    def is_impossible(self, values: NDArray[np.float64]) -> bool:
+        """Whether the opened coefficients of a result are of no row that `encode` takes: a score
+        reaches the plan's bound. Of numbers that have nothing to do with the result, each does
+        with a chance of a half or more."""
+        return bool(np.any(np.abs(values) > 1.0 + self._step))
+
+    @property
+    def _step(self) -> float:
+        """The declared precision of what is opened: of scores divided by their bound."""
+        layout = self._circuit.layout
+        return math.ldexp(1.0, layout.log_output_step - layout.log_bound)
 
 
 class HiddenLinearClient(HiddenLinearAsker):
@@ -123,7 +134,7 @@ class HiddenLinearClient(HiddenLinearAsker):
                 ciphertext,
                 place.positions,
                 log_sigma=layout.decryption_log_sigma,
-                step=math.ldexp(1.0, layout.log_output_step - layout.log_bound),
+                step=self._step,
             )
             for place, ciphertext in read_results(self._circuit, pending.envelope, response)
         ]

@@ -112,9 +112,18 @@ class NetworkAsker:
         Raises:
             RowRefused: SR-INPUT-RANGE, a score is larger than there is room for.
         """
-        step = 2.0**self._circuit.layout.log_output_step
-        rounded = [np.round(its_values / step) * step for its_values in values]
+        rounded = [self._rounded(its_values) for its_values in values]
         return network_scores(self._circuit, pending.envelope.rows, rounded)
+
+    def is_impossible(self, values: NDArray[np.float64]) -> bool:
+        """Whether a score in the opened coefficients of a result is larger than there is room for:
+        of a row far from all that the model was planned for, or of no row at all."""
+        scores = self._circuit.packing.sums.sums(self._rounded(values))
+        return bool(np.any(np.abs(scores) >= 2.0**self._circuit.layout.log_bound))
+
+    def _rounded(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        step = 2.0**self._circuit.layout.log_output_step
+        return np.asarray(np.round(values / step) * step)
 
 
 class NetworkClient(NetworkAsker):

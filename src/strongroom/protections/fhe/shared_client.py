@@ -131,6 +131,16 @@ class SharedClient:
             for positions in result_positions(self._circuit, pending.envelope.rows)
         ]
 
+    def impossible(
+        self,
+        pending: SharedPending,
+        shown: bytes,
+        shares: Sequence[Sequence[NDArray[np.uint64]]],
+    ) -> tuple[int, ...]:
+        """See `protections.interface.SharedClientSide`."""
+        values = self._values(pending, shown, shares)
+        return tuple(at for at, its in enumerate(values) if self._asker.is_impossible(its))
+
     def open(
         self,
         pending: SharedPending,
@@ -138,10 +148,18 @@ class SharedClient:
         shares: Sequence[Sequence[NDArray[np.uint64]]],
     ) -> NDArray[np.float64]:
         """See `protections.interface.SharedClientSide`."""
+        return self._asker.scores(pending.request, self._values(pending, shown, shares))
+
+    def _values(
+        self,
+        pending: SharedPending,
+        shown: bytes,
+        shares: Sequence[Sequence[NDArray[np.uint64]]],
+    ) -> list[NDArray[np.float64]]:
+        """The coefficients of each result, with the smudging in them."""
         circuit = self._circuit
         first = read_shown(circuit, pending.envelope, shown)
-        values = [
+        return [
             threshold.combine_shares(circuit.parameters, words, its_shares, circuit.response_scale)
             for words, *its_shares in zip(first, *shares, strict=True)
         ]
-        return self._asker.scores(pending.request, values)
