@@ -75,9 +75,8 @@ class Side:
             for at, one in enumerate(first)
         ]
 
-    def impossible(self, pending: Pending, shown: bytes, words: Any) -> list[int]:
-        scores = self.open(pending, shown, words)
-        return [at for at, score in enumerate(scores) if score >= LARGEST]
+    def impossible(self, pending: Pending, shown: bytes, words: Any) -> bool:
+        return max(self.open(pending, shown, words)) >= LARGEST
 
 
 @dataclass

@@ -45,7 +45,9 @@ def world(setup: World, monkeypatch: pytest.MonkeyPatch) -> World:
     return World(setup.committee)
 
 
-def fault(world: World, rate: float = 0.0, results: int = 1) -> StrongroomError:
+def fault(world: World, rate: float = 1.0, results: int = 1) -> StrongroomError:
+    """What is raised, where the other set of members is of no use."""
+    world.silent.setdefault("auditor", "member auditor does not answer")
     with pytest.raises(StrongroomError) as error:
         world.asker(rate).ask(results)
     assert "\n" not in str(error.value)
@@ -83,7 +85,7 @@ def test_a_member_answering_garbage_is_identified_and_the_others_are_not(
     if way == "of another share":
         world.lies.add(name)
     assert world.asker().ask(1).content == [SCORE + 5]
-    error = fault(world, 1.0)
+    error = fault(world)
     assert isinstance(error, CommitteeError)
     assert (error.code, error.members) == ("SR-MEMBER-SHARE", (name,))
     assert f"member {name} did not prove its share of the result of query sha256:" in error.message
@@ -92,22 +94,23 @@ def test_a_member_answering_garbage_is_identified_and_the_others_are_not(
 
 def test_all_who_answer_garbage_are_named(world: World) -> None:
     world.adds = dict.fromkeys(FIRST, 5)
-    error = fault(world, 1.0)
+    error = fault(world)
     assert isinstance(error, CommitteeError)
     assert error.members == FIRST
     assert error.member == "vendor"
 
 
-def test_after_an_answer_that_can_not_be_one_another_set_is_asked(
+def test_when_a_share_is_not_proved_another_set_is_asked(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    world.adds["hospital"] = GARBAGE
-    asker = world.asker()
-    answered = asker.ask(1)
-    assert answered.content == [SCORE]
-    assert answered.timings.requests == 3
+    world.adds["hospital"] = 5
+    asker = world.asker(1.0)
+    answered = asker.ask(2)
+    assert answered.content == [SCORE] * 2
+    assert answered.timings.requests == 6
     assert world.queries_seen == [FIRST, SECOND]
-    assert world.demands == [(name, 0) for name in FIRST]
+    both = [(name, index) for index in (0, 1) for name in (*FIRST, *SECOND)]
+    assert sorted(world.demands) == sorted(both)
     (warning,) = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
     assert "hospital" in warning
     assert "vendor" not in warning
@@ -115,14 +118,30 @@ def test_after_an_answer_that_can_not_be_one_another_set_is_asked(
     assert world.queries_seen[-1] == SECOND
 
 
-def test_of_several_results_only_those_that_can_not_be_are_proved(world: World) -> None:
-    class Spoilt(Side):
-        def impossible(self, pending: Pending, shown: bytes, words: Any) -> list[int]:
-            return [2]
+def test_what_an_asker_does_next_says_nothing_of_the_answer(world: World) -> None:
+    """A server that adds to what it shows would see on which side of a bound a score is."""
+    for rate, demands in ((0.0, []), (1.0, [(name, 0) for name in FIRST])):
+        for world.result_adds in (0, GARBAGE):
+            world.queries_seen.clear()
+            world.demands.clear()
+            try:
+                assert world.asker(rate).ask(1).content == [SCORE]
+            except StrongroomError:
+                assert world.result_adds == GARBAGE
+            assert (world.queries_seen, world.demands) == ([FIRST], demands)
 
-    with pytest.raises(ServerError):
-        world.asker(side=Spoilt()).ask(4)
-    assert world.demands == [(name, 2) for name in FIRST]
+
+@pytest.mark.parametrize("name", FIRST)
+def test_an_answer_that_can_not_be_one_is_never_given(world: World, name: str) -> None:
+    world.adds[name] = GARBAGE
+    error = fault(world, 0.0)
+    assert isinstance(error, CommitteeError)
+    assert (error.code, error.members) == ("SR-MEMBER-SHARE", ())
+    assert "share_checks=1" in error.remedy
+    assert world.demands == []
+    found = fault(world)
+    assert isinstance(found, CommitteeError)
+    assert found.members == (name,)
 
 
 def test_where_no_set_is_left_the_error_names_who_did_not_prove(world: World) -> None:
@@ -141,13 +160,13 @@ def test_where_no_set_is_left_the_error_names_who_did_not_prove(world: World) ->
 
 def test_a_refused_or_missing_proof_proves_nothing(world: World) -> None:
     world.silent["hospital"] = "member hospital refuses: [SR-MEMBER-QUERY] not remembered"
-    error = fault(world, 1.0)
+    error = fault(world)
     assert isinstance(error, CommitteeError)
     assert (error.code, error.members) == ("SR-MEMBER-SHARE", ("hospital",))
     # Whether that is the member's word, nobody knows here.
     assert "no proof came, and the server says: member hospital refuses" in error.message
     world.silent["hospital"] = ""
-    assert "the server says: nothing" in fault(world, 1.0).message
+    assert "the server says: nothing" in fault(world).message
 
 
 def test_a_member_that_is_busy_is_asked_again_for_the_same_proof(
@@ -160,7 +179,7 @@ def test_a_member_that_is_busy_is_asked_again_for_the_same_proof(
     assert (answered.content, answered.timings.requests, len(pauses)) == ([SCORE], 4, 2)
     assert world.queries_seen == [FIRST]
     world.busy["hospital"] = 3
-    error = fault(world, 1.0)
+    error = fault(world)
     assert isinstance(error, CommitteeError)
     assert error.members == ("hospital",)
 
@@ -211,7 +230,7 @@ def other_salts(name: str, sealed: SealedProof, query: Any, demand: Any, proof: 
 )
 def test_a_proof_of_anything_else_is_none(world: World, altered: Any) -> None:
     world.altered = altered
-    error = fault(world, 1.0)
+    error = fault(world)
     assert isinstance(error, CommitteeError)
     assert (error.code, error.members) == ("SR-MEMBER-SHARE", ("hospital",))
 
@@ -231,22 +250,22 @@ def test_a_row_that_is_too_large_is_still_the_rows_fault_and_says_that_all_prove
         def open(self, pending: Pending, shown: bytes, words: Any) -> Any:
             raise RowRefused("SR-INPUT-RANGE", 3, " has a score that is too large", "Check it")
 
-        def impossible(self, pending: Pending, shown: bytes, words: Any) -> list[int]:
-            return [0]
+        def impossible(self, pending: Pending, shown: bytes, words: Any) -> bool:
+            return True
 
     with pytest.raises(RowRefused, match="too large; all members proved their shares") as error:
-        world.asker(side=Far()).ask(1)
+        world.asker(1.0, side=Far()).ask(1)
     assert error.value.row == 3
     world.adds["hospital"] = 5
     with pytest.raises(RowRefused):  # the auditor in its place
-        world.asker(side=Far()).ask(1)
+        world.asker(1.0, side=Far()).ask(1)
     assert world.queries_seen == [FIRST, FIRST, SECOND]
 
 
 def test_a_server_that_examines_no_proofs_accuses_nobody(world: World) -> None:
     """It was not told of a refresh, or shares of this model can't be proved."""
     world.refuses = CommitteeError("SR-COMMITTEE-MISMATCH", "the server says: refreshed meanwhile")
-    error = fault(world, 1.0)
+    error = fault(world)
     assert isinstance(error, CommitteeError)
     assert (error.code, error.members) == ("SR-COMMITTEE-MISMATCH", ())
     assert world.queries_seen == [FIRST]
@@ -254,11 +273,11 @@ def test_a_server_that_examines_no_proofs_accuses_nobody(world: World) -> None:
 
 def test_a_server_that_examines_wrongly_can_withhold_proofs_and_forge_none(world: World) -> None:
     world.examines = lambda examined: bytes(32)
-    error = fault(world, 1.0)
+    error = fault(world)
     assert isinstance(error, CommitteeError)
     assert error.members == FIRST
     world.examines = lambda examined: examined[:-1]
-    error = fault(world, 1.0)
+    error = fault(world)
     assert (type(error), error.code) == (ServerError, "SR-SERVER-PROTOCOL")
 
 
@@ -284,13 +303,13 @@ def test_an_answer_to_a_demand_that_is_none_is_the_servers_fault(world: World, c
         return replace(exchange, content=cut(exchange.content)) if demanded else exchange
 
     world.infer = altered  # type: ignore[method-assign]
-    error = fault(world, 1.0)
+    error = fault(world)
     assert (type(error), error.code) == (ServerError, "SR-SERVER-PROTOCOL")
 
 
 def test_words_out_of_range_are_their_senders(world: World) -> None:
     class Strict(Side):
-        def impossible(self, pending: Pending, shown: bytes, words: Any) -> list[int]:
+        def impossible(self, pending: Pending, shown: bytes, words: Any) -> bool:
             for place, its in enumerate(words):
                 if int(its[0][0, 0]) % 2**64 >= MODULUS:
                     cause = StrongroomError("SR-CIPHERTEXT-RANGE", "too large")

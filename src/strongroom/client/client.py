@@ -71,7 +71,8 @@ class Client:
         receipts: whether each answer must come with a receipt, see `receipts`.
         share_checks: of models under a committee's key, the share of answers whose members have to
             prove what they said of them, from 0 to 1: which ones, is drawn when the answer is
-            there. One that can't be an answer has to be proved in any case.
+            there, whatever it says. With 1 a member whose share is wrong is named, and others are
+            asked in its place.
         ca: PEM file of certificates to trust instead of the usual authorities.
         timeout_seconds: how long to wait for a connection, and for each next byte of an answer.
         progress: whether to show a progress bar on standard error after two seconds, for keys

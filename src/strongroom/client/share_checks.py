@@ -1,8 +1,9 @@
 """Demanding that members prove what they answered, once there is an answer.
 
 A share that is signed, well-formed and wrong makes a wrong answer. So an asker demands proofs of
-the shares of every answer that can't be one, and of a random share of the others. It decides when
-the answer is there: nobody knows before which answers are looked at.
+the shares of some of its answers, by lot. It decides when the answer is there: nobody knows before
+which answers are looked at. It does not look at the answer for it: a server that adds to what it
+shows, and sees that a demand comes, would learn something of a score.
 
 The rules:
 

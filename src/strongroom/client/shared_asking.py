@@ -136,15 +136,13 @@ class SharedAsker(Asker):
             impossible = self._impossible(pending, shown, shares, words)
         except CommitteeError as error:
             raise self._next_set(error, timings) from error
-        answer = OpenedAnswer(pending.body, query, target, shares, words)
-        checked = Timings()
-        checking = impossible or (range(pending.results) if self._checks.drawn() else ())
-        if checking:
-            faults, checked = self._checks.unproved(answer, checking)
+        checked, proved = Timings(), self._checks.drawn()
+        if proved:
+            answer = OpenedAnswer(pending.body, query, target, shares, words)
+            faults, checked = self._checks.unproved(answer, range(pending.results))
             if faults:
-                failed = self._next_set(not_proved(query, faults), timings + checked)
-                raise failed if impossible else failed.error
-        content = self._content(pending, shown, words, proved=bool(impossible))
+                raise self._next_set(not_proved(query, faults), timings + checked)
+        content = self._content(pending, shown, words, impossible=impossible, proved=proved)
         here = time.perf_counter() - received - checked.waited_seconds
         return Answered(content, timings + checked + Timings(decrypt_seconds=here), receipt)
 
@@ -181,8 +179,9 @@ class SharedAsker(Asker):
 
     def _impossible(
         self, pending: Any, shown: bytes, shares: Sequence[SealedShare], words: Sequence[Any]
-    ) -> Sequence[int]:
-        """Which results can't be of any row.
+    ) -> bool:
+        """Whether the answer can't be one. What is done next does not depend on it: a server that
+        adds to what it shows would see on which side of a bound a score is.
 
         Raises:
             CommitteeError: SR-MEMBER-SHARE for words that are not below their primes.
@@ -199,8 +198,10 @@ class SharedAsker(Asker):
         _log.warning("%s", error.message)
         return _NextSetError(error, timings)
 
-    def _content(self, pending: Any, shown: bytes, words: Sequence[Any], *, proved: bool) -> Any:
-        """The scores, or the error for what can't be some though all shares are proved."""
+    def _content(
+        self, pending: Any, shown: bytes, words: Sequence[Any], *, impossible: bool, proved: bool
+    ) -> Any:
+        """The scores, or the error for what can't be some."""
         try:
             content = self._shared.open(pending, shown, words)
         except RowRefused as refusal:
@@ -208,7 +209,16 @@ class SharedAsker(Asker):
                 raise
             what = f"{refusal.what}; all members proved their shares of it"
             raise RowRefused(refusal.code, refusal.row, what, refusal.remedy) from None
-        if proved:
+        if impossible and not proved:
+            raise CommitteeError(
+                "SR-MEMBER-SHARE",
+                "a score is larger than the plan allows: a member's share, or the server's result, "
+                "is wrong",
+                "Ask again with share_checks=1 (--check-shares 1): members whose shares are wrong "
+                "are then named, and others asked",
+                http_status=502,
+            )
+        if impossible:
             raise wrong(
                 "a score is larger than the plan allows, and all members proved their shares, so "
                 "the server computed something else than the model"

@@ -296,9 +296,9 @@ class SharedClientSide(ClientSide[Any, Any], Protocol):
 
     def impossible(
         self, pending: Any, shown: bytes, shares: Sequence[Sequence[NDArray[np.uint64]]]
-    ) -> Sequence[int]:
-        """Which results hold a score that is larger than the plan allows, so that a share, the
-        result itself, or the row is not what it should be.
+    ) -> bool:
+        """Whether a score is larger than the plan allows, so that a share, the result itself, or
+        the row is not what it should be.
 
         Args:
             shown, shares: as of `open`.

@@ -136,10 +136,9 @@ class SharedClient:
         pending: SharedPending,
         shown: bytes,
         shares: Sequence[Sequence[NDArray[np.uint64]]],
-    ) -> tuple[int, ...]:
+    ) -> bool:
         """See `protections.interface.SharedClientSide`."""
-        values = self._values(pending, shown, shares)
-        return tuple(at for at, its in enumerate(values) if self._asker.is_impossible(its))
+        return any(map(self._asker.is_impossible, self._values(pending, shown, shares)))
 
     def open(
         self,
