@@ -41,6 +41,12 @@ ring::Polynomial rows_of(const ring::RingPointer& ring, std::span<const std::uin
     return result;
 }
 
+void append_rows(std::vector<std::uint64_t>& words, const ring::Polynomial& polynomial) {
+    for (std::size_t row = 0; row < polynomial.rows(); ++row) {
+        words.insert(words.end(), polynomial.row(row), polynomial.row(row) + polynomial.degree());
+    }
+}
+
 // Of words one sample after the other, each with as many rows.
 Samples samples_of(const ckks::Parameters& parameters, const WordsView& words) {
     const ring::RingPointer& ring = parameters.ring();
@@ -109,6 +115,20 @@ void bind_share_proofs(nb::module_& m) {
         },
         "parameters"_a, "parts"_a, "seeds"_a, "samples"_a, "bound"_a);
     m.def(
+        "wide_samples",
+        [](const ckks::Parameters& parameters, const KeyPart& secret,
+           const std::vector<BytesView>& seeds, std::size_t limbs, double log_sigma) {
+            return to_array(unlocked([&] {
+                const Samples a = public_samples(parameters, seeds, limbs);
+                std::vector<std::uint64_t> words;
+                for (const ring::Polynomial& one : threshold::wide_samples(secret, a, log_sigma)) {
+                    append_rows(words, one);
+                }
+                return words;
+            }));
+        },
+        "parameters"_a, "secret"_a, "seeds"_a, "limbs"_a, "log_sigma"_a);
+    m.def(
         "pack_rows",
         [](const ckks::Parameters& parameters, WordsView words) {
             return to_bytes(unlocked([&] {
@@ -126,12 +146,8 @@ void bind_share_proofs(nb::module_& m) {
                 if (const auto* fault = std::get_if<ring::UnpackFault>(&rows)) {
                     throw UnpackError(describe(*fault));
                 }
-                const auto& polynomial = std::get<ring::Polynomial>(rows);
                 std::vector<std::uint64_t> words;
-                for (std::size_t row = 0; row < limbs; ++row) {
-                    words.insert(words.end(), polynomial.row(row),
-                                 polynomial.row(row) + polynomial.degree());
-                }
+                append_rows(words, std::get<ring::Polynomial>(rows));
                 return words;
             }));
         },

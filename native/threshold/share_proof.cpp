@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <stdexcept>
 #include <utility>
 
@@ -20,6 +21,7 @@ namespace {
 
 // Of smudging and of its masks, in standard deviations: beyond what is ever sampled.
 constexpr double kWidth = 10.0;
+constexpr double kErrorDeviation = 3.2;
 constexpr std::size_t kSmudgingBytes = 16;
 
 // Which part of a mask is expanded from which stream.
@@ -162,6 +164,22 @@ bool are_samples_of(std::span<const KeyPart* const> parts, const Samples& a, con
     return all;
 }
 
+Samples wide_samples(const KeyPart& secret, const Samples& a, double log_sigma) {
+    std::vector<std::uint32_t> all(a[0].degree());
+    std::iota(all.begin(), all.end(), 0u);
+    Samples samples;
+    for (std::size_t i = 0; i < kSamples; ++i) {
+        const ring::Flood errors = ring::sample_flood(all.size(), log_sigma);
+        samples[i] = a[i];
+        samples[i].multiply(secret.values());
+        samples[i].negate();
+        samples[i].to_coefficients();
+        ring::add_flood(samples[i], all, errors);
+        samples[i].to_values();
+    }
+    return samples;
+}
+
 struct ShareRelation::Mask {
     Polynomial values;
     std::array<Secret<std::int64_t>, kSamples> errors;
@@ -183,6 +201,7 @@ ShareRelation::ShareRelation(const ckks::Parameters& parameters, Samples a, Poly
       c1_(std::move(c1)),
       positions_(std::move(positions)),
       log_sigma_(log_sigma),
+      width_(width_for(log_sigma)),
       error_bound_(error_bound),
       log_mask_(log_mask) {
     for (const Polynomial& one : a_) {
@@ -203,8 +222,8 @@ ShareRelation::ShareRelation(const ckks::Parameters& parameters, Samples a, Poly
         if (row > 0 && bits + more > 126.0) break;
         bits += more;
     }
-    const double widest = log_sigma_ + kLogMask + std::log2(2.0 * kWidth) + 1.0;
-    if (!(log_sigma_ >= 0.0) || widest > bits || log_sigma_ + kLogMask > ring::kMaxLogFlood) {
+    const double widest = std::log2(4.0 * kWidth * (1.0 + kWidestMask * std::exp2(kLogMask)));
+    if (log_sigma_ + widest > bits) {
         throw std::invalid_argument("smudging that is too wide for the primes of the result");
     }
     for (const std::uint32_t position : positions_) {
@@ -217,7 +236,7 @@ ShareRelation::Mask ShareRelation::mask_of(const ring::Seed& seed) const {
     const std::size_t n = ring_->degree();
     Mask mask;
     mask.values = ring::expand_uniform(ring_, a_[0].limbs(), seed, ring::Purpose::kShareMask);
-    Secret<std::uint64_t> words(std::max(n, (positions_.size() + 1) / 2 * 6));
+    Secret<std::uint64_t> words(n);
     for (std::uint32_t i = 0; i < kSamples; ++i) {
         const std::span<std::uint64_t> uniform(words.data(), n);
         ring::expand_words(ring_->kernel(), seed, ring::Purpose::kShareMask, kFirstError + i,
@@ -229,15 +248,40 @@ ShareRelation::Mask ShareRelation::mask_of(const ring::Seed& seed) const {
                                 static_cast<std::int64_t>(range / 2);
         }
     }
-    const std::span<std::uint64_t> uniform(words.data(), (positions_.size() + 1) / 2 * 6);
-    ring::expand_words(ring_->kernel(), seed, ring::Purpose::kShareMask, kSmudging, uniform);
-    const ring::Flood flood = ring::flood_from_uniform(uniform, log_sigma_ + kLogMask);
+    const std::size_t padded = (positions_.size() + 7) / 8 * 8;
+    Secret<std::uint64_t> uniform(padded);
+    Secret<std::int32_t> digit(padded);
     mask.smudging = Secret<int128>(positions_.size());
-    for (std::size_t k = 0; k < positions_.size(); ++k) {
-        mask.smudging[k] =
-            static_cast<int128>(flood.high[k]) * (int128{1} << flood.shift) + flood.low[k];
+    for (unsigned d = 0; d < width_.digits + width_.last - 1; ++d) {
+        ring::expand_words(ring_->kernel(), seed, ring::Purpose::kShareMask, kSmudging + d,
+                           uniform);
+        ring_->kernel().gaussian(digit.data(), uniform.data(), padded);
+        const int128 factor = int128{1} << std::min(d, width_.digits - 1);
+        for (std::size_t k = 0; k < positions_.size(); ++k) {
+            mask.smudging[k] += digit[k] * factor;
+        }
     }
     return mask;
+}
+
+ShareRelation::Width ShareRelation::width_for(double log_sigma) {
+    if (!(log_sigma >= 0.0) || log_sigma > ring::kMaxLogFlood) {
+        throw std::invalid_argument("the smudging is out of bounds");
+    }
+    // In squares of the sampler's deviation: 1 + 4 + ... + 4^(d - 2) + last 4^(d - 1). Steps of it
+    // are by factors of at most 7/4, so the deviation is at most 1.33 times what is needed. (That
+    // such sums are discrete Gaussians: Micciancio, Walter, CRYPTO 2017.)
+    const double needed =
+        std::exp2(2.0 * (log_sigma + kLogMask)) / (kErrorDeviation * kErrorDeviation);
+    double square = 1.0;
+    double below = 0.0;
+    for (unsigned digits = 1;; ++digits) {
+        for (unsigned last = 1; last <= 4; ++last) {
+            if (below + last * square >= needed) return {digits, last};
+        }
+        below += square;
+        square *= 4.0;
+    }
 }
 
 void ShareRelation::append_images(std::vector<std::uint64_t>& words, const Polynomial& values,
@@ -311,7 +355,8 @@ std::optional<std::vector<std::uint64_t>> ShareRelation::commitment(
         }
     }
     std::vector<int128> smudging(positions_.size());
-    const double widest = std::exp2(log_sigma_) * kWidth * (1.0 + std::exp2(kLogMask));
+    const double widest =
+        std::exp2(log_sigma_) * kWidth * (1.0 + kWidestMask * std::exp2(kLogMask));
     for (int128& one : smudging) {
         std::memcpy(&one, answer.data() + at, kSmudgingBytes);
         at += kSmudgingBytes;

@@ -14,8 +14,8 @@
 // from which t_i = a_i z - z_i + b_i and u = (z c1)[positions] + h - w. All y are uniform modulo
 // the primes, so z says nothing. y_i are uniform in [-2^m, 2^m), and an answer is withheld where
 // some coefficient of z_i is within the errors' bound of the ends, so that what is shown is uniform
-// whatever the errors are. g is a Gaussian of 2^kLogMask times the smudging's deviation: the
-// caller counts what that says (engine/share_proofs.py).
+// whatever the errors are. g is a Gaussian of at least 2^kLogMask times the smudging's deviation,
+// and at most 1.4 times that: the caller counts what it says (engine/share_proofs.py).
 #pragma once
 
 #include <array>
@@ -34,6 +34,7 @@ using ring::uint128;
 
 inline constexpr std::size_t kSamples = 2;
 inline constexpr double kLogMask = 4.0;
+inline constexpr double kWidestMask = 1.4;
 
 // Both samples of a check: in values form, modulo the same data primes.
 using Samples = std::array<ring::Polynomial, kSamples>;
@@ -41,6 +42,9 @@ using Samples = std::array<ring::Polynomial, kSamples>;
 // The public polynomials of both, modulo so many primes.
 Samples public_polynomials(const ckks::Parameters& parameters, std::span<const ring::Seed> seeds,
                            std::size_t limbs);
+
+// Samples -a_i s + e_i of a secret, with errors of deviation 2^log_sigma, at least.
+Samples wide_samples(const KeyPart& secret, const Samples& a, double log_sigma);
 
 // Whether b_i + a_i (sum of parts) are errors of at most `bound` in absolute value, which is less
 // than half of every prime (or std::invalid_argument).
@@ -82,11 +86,20 @@ class ShareRelation {
                        std::span<const int128> smudging, const Samples* b,
                        std::span<const std::uint64_t> w) const;
 
+    // The numbers of a smudging mask: sums of the error sampler's, times 1, 2, 4, ... 2^(digits -
+    // 1), the last of them several times. By table and integers only: two machines expand the same.
+    struct Width {
+        unsigned digits = 0;
+        unsigned last = 0;
+    };
+    static Width width_for(double log_sigma);
+
     ring::RingPointer ring_;
     Samples a_;
     ring::Polynomial c1_;  // in values form
     std::vector<std::uint32_t> positions_;
     double log_sigma_;
+    Width width_;
     std::uint64_t error_bound_;
     unsigned log_mask_;
 };

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 
 import numpy as np
 import pytest
 from holders_of_parts import Holders
+from slow_reference import centred, from_residues, inverse_transform
 from small_rings import small_parameters, switching_parameters
 
 from strongroom.engine import Parameters, catalogued, threshold
@@ -63,11 +65,42 @@ def test_checks_of_sums_and_of_refreshed_parts_follow_from_those_of_their_summan
     assert gained.is_of(holders.parts[0].shifted([drawn]), seed, limbs)
     assert lost.is_of(holders.parts[1].shifted((), [drawn]), seed, limbs)
     assert not gained.is_of(holders.parts[0], seed, limbs)
-    assert gained.summed == 2
+    assert gained.summed == 1 + 2**20
     np.testing.assert_array_equal(gained.plus(lost).words, first.plus(second).words)
     np.testing.assert_array_equal(gained.minus(change).words, first.words)
     with pytest.raises(ValueError, match="different keys"):
         first.plus(Holders(RING, 1).check(Holders(RING, 1).parts[0]))
+
+
+def test_samples_of_changes_do_not_average_the_errors_of_parts_away() -> None:
+    """A thief of one part before a refresh and of the other after it knows all changes up to the
+    key's rest: their samples are more samples of that, with the same public polynomials."""
+    holders = Holders(SWITCHING, 1)
+    part, seed, limbs = holders.parts[0], holders.seed, SWITCHING.limbs
+    first = holders.check(part)
+    estimates = []
+    for _ in range(64):
+        drawn = os.urandom(32)
+        change = PartCheck.of_part(KeyPart.expanded(SWITCHING, drawn), seed, limbs)
+        # It knows part - change, and so a sample of the part from the change's.
+        known = PartCheck.of_part(part.shifted((), [drawn]), seed, limbs)
+        estimates.append(centred_sum(first, change, known))
+    spread = np.std(np.concatenate(estimates).astype(float))
+    assert 1000 * 3.2 < spread < 2000 * 3.2
+    assert PartCheck.of_part(part, seed, limbs).summed == threshold.CHANGE_SUMMED
+
+
+def centred_sum(first: PartCheck, *others: PartCheck) -> list[int]:
+    """Coefficients of the first samples' difference from the others' sum: of errors alone."""
+    difference = first
+    for other in others:
+        difference = difference.minus(other)
+    primes = SWITCHING.primes[: difference.limbs]
+    rows = [
+        inverse_transform(row.tolist(), q)
+        for row, q in zip(difference.words[0], primes, strict=True)
+    ]
+    return centred(from_residues(rows, primes), math.prod(primes))
 
 
 def test_bounds_grow_with_the_root_of_what_is_summed() -> None:
@@ -99,10 +132,10 @@ def test_checks_survive_bytes_and_damaged_ones_are_refused() -> None:
             data + b"\0",
             data[:44],
             b"",
-            data[:44] + bytes(4) + data[48:],
-            data[:44] + b"\xff" * 4 + data[48:],
+            data[:44] + bytes(8) + data[52:],
+            data[:44] + b"\xff" * 8 + data[52:],
         ],
-        "SR-CIPHERTEXT-RANGE": [data[:48] + b"\xff" * (len(data) - 48)],
+        "SR-CIPHERTEXT-RANGE": [data[:52] + b"\xff" * (len(data) - 52)],
         "SR-CIPHERTEXT-MISMATCH": [
             data[:6] + b"\x01" + data[7:],
             Holders(RING, 1).check(KeyPart.generate(RING)).to_bytes(),

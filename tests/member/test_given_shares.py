@@ -46,6 +46,24 @@ def test_the_oldest_is_forgotten_and_wiped(bound: dict[str, int]) -> None:
     assert [int(one.max()) for one in kept] == [0, 0, 3, 4, 5]
 
 
+def test_one_proof_of_a_share_may_leave_and_after_another_the_share_is_forgotten() -> None:
+    given, kept = GivenShares(), words(1)
+    given.keep("a", RESULT, [kept, words(2)])
+    given.keep("b", RESULT, [words(3)])
+    assert given.settle("a", 0, b"first")
+    assert given.settle("a", 0, b"first")
+    assert given.settle("a", 1, b"of another result")
+    assert given.settle("b", 0, b"of another query")
+    assert not given.settle("a", 0, b"second")
+    assert given.find("a", 0) is None
+    assert int(kept.max()) == 0
+    assert not given.settle("a", 0, b"first")
+    assert not given.settle("c", 0, b"first")
+    assert given.find("b", 0) is not None
+    given.keep("a", RESULT, [words(4)])
+    assert given.settle("a", 0, b"second")
+
+
 def test_the_newest_is_kept_whatever_it_takes() -> None:
     given = GivenShares(word_bytes=10)
     given.keep("a", RESULT, [words(1, 1000)])

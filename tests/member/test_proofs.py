@@ -83,6 +83,27 @@ def test_the_same_demand_gets_the_same_proof_and_every_result_another(member: St
         assert all(one != another for one, another in zip(first, other, strict=True))
 
 
+def test_a_machine_that_computes_wrongly_once_shows_no_second_proof(
+    member: Start, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With two, of which the open rounds differ, anybody computes the parts."""
+    one, asked = member(), ask(1)
+    one.answer(asked)
+    one.prove(asked)
+    prove = one.prover._prove
+
+    def faulty(*args: Any, **options: Any) -> Proof:
+        proof = prove(*args, **options)
+        return Proof(bytes([proof.shown[0] ^ 1]) + proof.shown[1:], proof.salts)
+
+    monkeypatch.setattr(one.prover, "_prove", faulty)
+    code, text = refusal(one, asked)
+    assert (code, "differs from the one before" in text) == ("SR-MEMBER-SHARE", True)
+    assert any("PROOF WITHHELD" in record.getMessage() for record in caplog.records)
+    monkeypatch.setattr(one.prover, "_prove", prove)
+    assert refusal(one, asked)[0] == "SR-MEMBER-QUERY"  # forgotten for good
+
+
 def test_who_carries_a_proof_can_not_test_guesses_of_words_with_it(member: Start) -> None:
     """The half that says how is sealed; without it nobody can judge the other."""
     one, asked = member(), ask(1)

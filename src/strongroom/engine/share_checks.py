@@ -6,7 +6,10 @@ that form. Two, because a part that was refreshed is uniform and not small: one 
 part, with another error; two, with primes so large beside the errors, fit one (`share_proofs`).
 
 Samples of several parts add up to samples of their sum, and so do those of what a refresh adds to
-one part and subtracts from another.
+one part and subtracts from another. These have errors `CHANGE_FACTOR` times as wide: a thief of one
+part before a refresh and of another after it knows changes up to the rest of the key, so that their
+samples are more samples of that, with the same public polynomials. Their wide errors do not
+average away those of the first.
 """
 
 from __future__ import annotations
@@ -39,12 +42,20 @@ CHECK_BITS: Final = 120
 
 SAMPLES: Final = 2
 
-_LARGEST_ERROR: Final = 29
-"""Of one sample: the sampler has no larger one, and a sum of n has none beyond sqrt(n) times that
-but for one coefficient in 2^60."""
+CHANGE_FACTOR: Final = 2**10
+"""Deviation of the errors of what a refresh adds, over those of fresh parts. After k refreshes the
+first errors have at least 1 / (1 + k / 2^20) of their variance left to hide a part."""
 
-_MOST_SUMMED: Final = 2**20
-_SUMMED: Final = struct.Struct("<I")
+CHANGE_SUMMED: Final = CHANGE_FACTOR**2
+"""`PartCheck.summed` of what a refresh adds."""
+
+_LOG_CHANGE_SIGMA: Final = math.log2(3.2 * CHANGE_FACTOR)
+_LARGEST_ERROR: Final = 29
+"""Of one fresh sample: the sampler has no larger one. A sum of the variance of n has none beyond
+sqrt(n) times that but for one coefficient in 2^58."""
+
+_MOST_SUMMED: Final = 2**40
+_SUMMED: Final = struct.Struct("<Q")
 
 
 def check_limbs(parameters: Parameters, public_limbs: int) -> int:
@@ -70,7 +81,7 @@ class PartCheck:
     Attributes:
         parameters: of the key.
         words: residues in transform order, shape (2, primes, N).
-        summed: how many samples each of them is the sum of, with either sign.
+        summed: variance of their errors, in those of a fresh part's.
     """
 
     parameters: Parameters
@@ -110,19 +121,19 @@ class PartCheck:
 
     @classmethod
     def of_part(cls, part: KeyPart, seed: bytes, public_limbs: int) -> PartCheck:
-        """Fresh samples of a secret that has none yet: of what a refresh adds.
+        """Fresh samples of what a refresh adds, with wide errors.
 
         Of a part of the key there is a public-key share already. A second sample with the same
         public polynomial and another error would tell what both errors are.
         """
         parameters = part.parameters
         limbs = check_limbs(parameters, public_limbs)
-        size = _rows_bytes(parameters, limbs)
-        rows = [
-            _native.public_key_share(parameters.native, part.native, its_seed, limbs)[:size]
-            for its_seed in public_seeds(parameters, seed, public_limbs)
-        ]
-        return cls(parameters, np.stack([_unpacked(parameters, limbs, one) for one in rows]))
+        seeds = public_seeds(parameters, seed, public_limbs)
+        words = _native.wide_samples(
+            parameters.native, part.native, seeds, limbs, _LOG_CHANGE_SIGMA
+        )
+        shape = (SAMPLES, limbs, parameters.ring_degree)
+        return cls(parameters, words.reshape(shape), CHANGE_SUMMED)
 
     @property
     def limbs(self) -> int:
@@ -170,7 +181,7 @@ class PartCheck:
         return PartCheck(self.parameters, words, self.summed + other.summed)
 
     def to_bytes(self) -> bytes:
-        """Header (`serialisation_header`), 4 bytes `summed`, then the rows of both samples."""
+        """Header (`serialisation_header`), 8 bytes `summed`, then the rows of both samples."""
         header = write_header(self.parameters, PART_CHECK, self.limbs, self.parameters.ring_degree)
         rows = [_native.pack_rows(self.parameters.native, one.reshape(-1)) for one in self.words]
         return b"".join((header, _SUMMED.pack(self.summed), *rows))
@@ -195,7 +206,7 @@ class PartCheck:
             raise malformed(f"a check of a part of {len(body)} bytes")
         (summed,) = _SUMMED.unpack_from(body)
         if not 1 <= summed <= _MOST_SUMMED:
-            raise malformed(f"a check of a part with {summed} samples summed")
+            raise malformed(f"a check of a part with errors of {summed} times their variance")
         rows = [
             _unpacked(parameters, limbs, body[start : start + size])
             for start in range(_SUMMED.size, len(body), size)

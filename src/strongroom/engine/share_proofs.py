@@ -16,6 +16,8 @@ numbers that encrypt nothing could read weights' ciphertexts out of it. So a rou
 
     SHA-256(SHA-256(t_1, t_2), SHA-256(salt, u)),    u = (y c1)[positions] + g
 
+(each SHA-256 but the innermost with a label)
+
 and whoever has the result `examine`s a proof: it computes t_1, t_2, for closed rounds u, and for
 open ones u + w = (z c1)[positions] + h. The asker gets these (`Examined`, some tens of kilobytes in
 place of megabytes), takes its words away, and compares the digest (`Examined.proves`). The salts of
@@ -25,15 +27,16 @@ open rounds are for the asker only: with them whoever examines could test guesse
 samples, and w = (s' c1)[positions] + f' with |f'| at most `TOLERANCE` deviations of the smudging.
 Then s' = s: a_i (s' - s) would be small for both i, and with a Q that is as large as
 `require_provable` says, no s' but s is such for nearly all a_i. Who can't, meets one choice of
-log2(ROUNDS over OPENED) = 137 bits.
+log2(ROUNDS over OPENED) = 136 bits.
 
 **Zero-knowledge.** Masks of s are uniform. Masks of errors are uniform in a range, and a proof in
 which an answer would lie near its ends is begun anew: at most one time in four. Masks of smudging
-are Gaussians of 2^LOG_MASK times its deviation, and each answer h = g + f is, with w, one more
-observation of what the smudging hides, w - h = (s c1)[positions] - g. So a proof says
+are Gaussians of at least 2^LOG_MASK times its deviation, and each answer h = g + f is, with w, one
+more observation of what the smudging hides, w - h = (s c1)[positions] - g. So a proof says
 OPENED / 4^LOG_MASK times as much as the share did: `PROVED_SHARE` times is what both say, and what
 smudging is sized for (`compiler`). A second proof of the same share would say more, so the seeds
-are a function of one secret that is kept with the share: its proof is always the same bytes.
+are a function of one secret that is kept with the share: its proof is always the same bytes, unless
+a machine computes wrongly, and whoever proves has to compare (`Proof.challenge`).
 """
 
 from __future__ import annotations
@@ -49,7 +52,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strongroom import _native
-from strongroom.engine.evaluation import LARGEST_LOG_FLOOD
 from strongroom.engine.key_parts import KeyPart
 from strongroom.engine.parameters import Parameters
 from strongroom.engine.serialisation_header import SECOND_PART, read_header, unpack_fault
@@ -61,12 +63,16 @@ OPENED: Final = 24
 SECRET_BYTES: Final = 32
 
 LOG_MASK: Final = 4
-"""Base-2 logarithm of the deviation of masks of smudging over that of smudging: `kLogMask`."""
+"""Base-2 logarithm of the deviation of masks of smudging over that of smudging, at least:
+`kLogMask`."""
+
+WIDEST_MASK: Final = 1.4
+"""They are no wider than so many times that: `kWidestMask`."""
 
 PROVED_SHARE: Final = 1.0 + OPENED / 4.0**LOG_MASK
 """How much more than a share the share and its proof say of what the smudging hides."""
 
-TOLERANCE: Final = 10 * (2 * 2**LOG_MASK + 1)
+TOLERANCE: Final = 10 * (2 * WIDEST_MASK * 2**LOG_MASK + 1)
 """A share that is proved is wrong by no more than so many deviations of its smudging."""
 
 _WITHHELD: Final = 4
@@ -83,6 +89,9 @@ _WORD: Final = np.dtype("<u8")
 _SEEDS: Final = b"strongroom share proof seeds\0"
 _SALT: Final = b"strongroom share proof salt\0"
 _CHALLENGE: Final = b"strongroom share proof\0"
+_WORDS: Final = b"strongroom share proof words\0"
+_SECOND: Final = b"strongroom share proof second\0"
+_ROUND: Final = b"strongroom share proof round\0"
 
 
 def require_provable(check: PartCheck, limbs: int, log_sigma: float) -> None:
@@ -108,7 +117,7 @@ def require_provable(check: PartCheck, limbs: int, log_sigma: float) -> None:
         if room and room + math.log2(prime) > _ROOM_BITS:
             break
         room += math.log2(prime)
-    if log_sigma + math.log2(2 * TOLERANCE) > room or log_sigma + LOG_MASK > LARGEST_LOG_FLOOD:
+    if log_sigma + math.log2(2 * TOLERANCE) > room:
         raise ValueError("the smudging is too wide to be masked below the result's primes")
 
 
@@ -134,6 +143,12 @@ class Proof:
 
     shown: bytes
     salts: bytes
+
+    @property
+    def challenge(self) -> bytes:
+        """What chose the open rounds. Of one share, and one secret, there is one: with two proofs
+        of which it differs, anybody computes the parts. Whoever proves compares before it shows."""
+        return self.shown[:_DIGEST_BYTES]
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,7 +400,8 @@ def _statement(
 
 
 def _statement_of_words(statement: bytes, words: NDArray[np.uint64]) -> bytes:
-    return hashlib.sha256(statement + np.ascontiguousarray(words, _WORD).tobytes()).digest()
+    content = np.ascontiguousarray(words, _WORD).tobytes()
+    return hashlib.sha256(_WORDS + statement + content).digest()
 
 
 def _round_seed(secret: bytes, statement: bytes, attempt: int, round_: int) -> bytes:
@@ -404,11 +420,12 @@ def _split(check: PartCheck, images: NDArray[np.uint64]) -> tuple[bytes, NDArray
 
 
 def _second_digest(salt: bytes, second: NDArray[np.uint64]) -> bytes:
-    return hashlib.sha256(salt + np.ascontiguousarray(second, _WORD).tobytes()).digest()
+    content = np.ascontiguousarray(second, _WORD).tobytes()
+    return hashlib.sha256(_SECOND + salt + content).digest()
 
 
 def _round_digest(first: bytes, second: bytes) -> bytes:
-    return hashlib.sha256(first + second).digest()
+    return hashlib.sha256(_ROUND + first + second).digest()
 
 
 def _challenge(statement: bytes, words: NDArray[np.uint64], rounds: Sequence[bytes]) -> bytes:

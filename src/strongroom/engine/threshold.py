@@ -20,7 +20,12 @@ from strongroom.engine.collective_keys import (
 )
 from strongroom.engine.key_parts import KeyPart, common_seed
 from strongroom.engine.key_shares import ShareError
-from strongroom.engine.share_checks import PartCheck, check_limbs, check_seed
+from strongroom.engine.share_checks import (
+    CHANGE_SUMMED,
+    PartCheck,
+    check_limbs,
+    check_seed,
+)
 from strongroom.engine.share_proofs import (
     PROVED_SHARE,
     SALTS_BYTES,
@@ -43,6 +48,7 @@ from strongroom.engine.shared_decryption import (
 )
 
 __all__ = [
+    "CHANGE_SUMMED",
     "PROVED_SHARE",
     "SALTS_BYTES",
     "SECRET_BYTES",

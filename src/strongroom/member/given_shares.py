@@ -58,6 +58,7 @@ class GivenShares:
         self._word_bytes = word_bytes
         self._bytes = 0
         self._kept: OrderedDict[str, tuple[GivenShare, ...]] = OrderedDict()
+        self._challenges: dict[tuple[str, int], bytes] = {}
         self._lock = threading.Lock()
 
     def keep(self, query: str, result: str, words: Sequence[NDArray[np.uint64]]) -> None:
@@ -89,6 +90,24 @@ class GivenShares:
             one = given[index]
             return GivenShare(one.result, one.words.copy(), bytearray(one.secret))
 
+    def settle(self, query: str, index: int, challenge: bytes) -> bool:
+        """Whether a proof of what was given may leave: the first may, and after it the same only.
+
+        Two proofs of one share, made with one secret and with different challenges, show the part.
+        That happens if a machine computes wrongly once. So the share is forgotten then, and it is
+        false for good.
+
+        Args:
+            challenge: of the proof.
+        """
+        with self._lock:
+            if query not in self._kept:
+                return False
+            if self._challenges.setdefault((query, index), challenge) == challenge:
+                return True
+            self._drop(query)
+            return False
+
     def close(self) -> None:
         """Forget all of it."""
         with self._lock:
@@ -96,8 +115,9 @@ class GivenShares:
                 self._drop(query)
 
     def _drop(self, query: str) -> None:
-        for one in (given := self._kept.pop(query, ())):
+        for index, one in enumerate(given := self._kept.pop(query, ())):
             one.wipe()
+            self._challenges.pop((query, index), None)
         self._bytes -= _bytes(given)
 
 

@@ -139,6 +139,13 @@ class Prover:
             proof = self._proof(request, given)
         finally:
             given.wipe()
+        if not self._given.settle(demand.query, demand.index, proof.challenge):
+            _log.error(
+                "PROOF WITHHELD: it is not the one that was made before; this machine computes "
+                "wrongly",
+                extra={"client": query.client, "package": query.package, "query": demand.query},
+            )
+            raise self._unprovable("its proof differs from the one before")
         sealed = SealedProof.by(self._identity, self._member, query, demand, proof)
         _log.info(
             "share proved",
@@ -172,10 +179,13 @@ class Prover:
                 extra={"client": query.client, "package": query.package, "query": demand.query},
             )
         # Not with the cause, whose text is about what is secret.
-        raise CommitteeError(
+        raise self._unprovable("the share is not what its parts make of the result")
+
+    def _unprovable(self, why: str) -> CommitteeError:
+        return CommitteeError(
             "SR-MEMBER-SHARE",
-            f"member {self._member} can't prove its share: the share is not what its parts make "
-            "of the result, so the parts in its memory, or the machine, are damaged",
+            f"member {self._member} can't prove its share: {why}, so the parts in its memory, or "
+            "the machine, are damaged",
             "Let its operator restart the member, and restore its parts if that is no remedy",
             member=self._member,
         )

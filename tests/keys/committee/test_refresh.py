@@ -26,6 +26,7 @@ from small_committees import (
 from strongroom.canonical import canonical_json, digest
 from strongroom.engine import catalogued, encode_coefficients
 from strongroom.engine.debugging import joined_secret_do_not_use, noise_report
+from strongroom.engine.share_checks import CHANGE_FACTOR
 from strongroom.engine.threshold import KeyPart, PartCheck
 from strongroom.errors import CommitteeError
 from strongroom.keys.committee.folder import CommitteeFolderWriter, read_public_key
@@ -220,7 +221,7 @@ def _checked(check: PartCheck, committee: Committee, change: str) -> bytes:
         return PartCheck.of_part(other, seed, statement.public_limbs).to_bytes()
     if change == "a sum":
         # It fits: a sum is allowed larger errors. So large ones that anything would fit.
-        return replace(check, summed=2**20).to_bytes()
+        return replace(check, summed=2**21).to_bytes()
     return check.to_bytes()[:-1]
 
 
@@ -254,7 +255,7 @@ def _altered(deal: bytes, committee: Committee, change: str) -> bytes:
         ("other seed", "not the one that it was bound to"),
         ("sealed to another", "does not open"),
         ("other check", "its check is not of the seed"),
-        ("a sum", "a sum of several"),
+        ("a sum", "errors of another size"),
         ("no check", "check of the parts' change is none"),
     ],
 )
@@ -293,8 +294,9 @@ def test_a_dealer_can_not_make_honest_members_unable_to_prove_their_shares(
     ask(coordinator, refreshes, 1)
     dealer = refreshes["c"]
     honest = dealer._check
+    error = 22 * CHANGE_FACTOR
     monkeypatch.setattr(
-        dealer, "_check", lambda seed: _with_errors(honest(seed), seed, committee.statement, 22)
+        dealer, "_check", lambda seed: _with_errors(honest(seed), seed, committee.statement, error)
     )
     ask(coordinator, refreshes, 1)
     with pytest.raises(CommitteeError, match=r"new checks of parts .* do not fit, at d") as caught:

@@ -15,7 +15,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from strongroom.canonical import Digest, canonical_json, digest
-from strongroom.engine.threshold import PartCheck
+from strongroom.engine.threshold import CHANGE_SUMMED, PartCheck
 from strongroom.errors import CiphertextError, CommitteeError, PackageError
 from strongroom.keys.committee.access import Access
 from strongroom.keys.committee.messages import (
@@ -109,7 +109,11 @@ class RefreshView:
             raise setup_error("the refresh is not proposed by its coordinator") from error
         its = (signed.proposal.committee, signed.proposal.before, signed.proposal.epoch)
         if its != (committee.digest, committee.state, committee.epoch + 1):
-            raise setup_error("the refresh is of another committee, or of another state of it")
+            # A member's refusal carries this line alone.
+            raise setup_error(
+                "the refresh is of another committee, or of another state of it; a member that "
+                "missed the end of the last one takes it with `strongroom member adopt`"
+            )
         require_pairs(committee.access)
         name = digest(canonical_json(signed.proposal))
         self.transcript = Transcript(name, committee.identities)
@@ -176,9 +180,10 @@ class RefreshView:
         except CiphertextError as error:
             what = f"its check of the parts' change is none: {error.message}"
             raise setup_error(what, dealer) from error
-        if check.summed != 1:
-            # A sum is allowed larger errors, and the more of them fit anything.
-            raise setup_error("its check of the parts' change is a sum of several", dealer)
+        if check.summed != CHANGE_SUMMED:
+            # Errors that are as large as one likes fit anything.
+            what = "its check of the parts' change has errors of another size"
+            raise setup_error(what, dealer)
         return check
 
     def seed_info(self, before: str, dealer: str, holder: str, add: int, subtract: int) -> bytes:
