@@ -30,7 +30,7 @@ from strongroom.cli import app
 from strongroom.cli.committee import committee_needs
 from strongroom.cli.demo_server import running_server
 from strongroom.compiler.holding import KeyHolding
-from strongroom.errors import CommitteeError, KeyStoreError, PolicyError
+from strongroom.errors import CommitteeError, KeyStoreError, PolicyError, ServerError
 from strongroom.keys.committee.access import Access
 from strongroom.keys.committee.coordinator import Coordinator
 from strongroom.keys.committee.folder import CommitteeFolderWriter
@@ -205,8 +205,39 @@ def test_a_server_is_told_its_committees_and_how_to_reach_their_members(
     words = ["serve", "m.strongroom", "--tokens", "tokens.json"]
     assert app.run(words) == 0
     words += ["--committee", "a", "--committee", "b"]
-    assert app.run([*words, "--member-timeout-seconds", "2.5", "--member-ca", "ca.pem"]) == 0
+    words += ["--member-timeout-seconds", "2.5", "--member-ca", "ca.pem"]
+    moved = {"a": "https://a.example:1", "b": "https://b.example:2"}
+    words += [word for name, url in moved.items() for word in ("--member-url", f"{name}={url}")]
+    assert app.run(words) == 0
     plain, shared = told
     assert plain.committees == ()
     assert shared.committees == ("a", "b")
     assert (shared.member_timeout_seconds, shared.member_ca) == (2.5, "ca.pem")
+    assert (plain.member_urls, shared.member_urls) == ({}, moved)
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (["a"], "--member-url: write NAME=URL, each name once"),
+        (["a=https://a:1", "a=https://b:1"], "--member-url: write NAME=URL, each name once"),
+        (["a=example"], "[SR-SERVER-URL] --member-url of 'a': the server's URL does not begin"),
+        (["a=http://10.0.0.1"], "[SR-SERVER-TLS] --member-url of 'a': plain http to 10.0.0.1"),
+        (["https://u:p4ss@a=1"], "--member-url: write NAME=URL"),
+    ],
+)
+def test_a_url_of_a_member_that_is_none_is_one_clear_line(
+    given: list[str], line: str, capsys: Capture
+) -> None:
+    words = ["serve", "m.strongroom", "--tokens", "t.json", "--committee", "a"]
+    words += [word for one in given for word in ("--member-url", one)]
+    assert app.run(words) != 0
+    told = capsys.readouterr().err
+    assert line in told
+    assert (told.count("\n"), "p4ss" in told) == (1, False)
+
+
+def test_a_url_of_a_member_goes_with_a_committee(capsys: Capture) -> None:
+    words = ["serve", "m.strongroom", "--tokens", "t.json", "--member-url", "a=https://a:1"]
+    assert app.run(words) == ServerError.exit_status
+    assert "[SR-SERVER-CONFIG] --member-url says where members are" in capsys.readouterr().err

@@ -70,7 +70,7 @@ class MemberProcess:
     def home(self) -> Path:
         return self.folder / "home"
 
-    def start(self, way: str | None = None) -> None:
+    def start(self, way: str | None = None, *options: str) -> None:
         """Start it; with other software if a way to deviate is named."""
         program = ("-m", "strongroom.cli") if way is None else (str(DEVIATING), way)
         environment = os.environ | {
@@ -84,7 +84,7 @@ class MemberProcess:
                     *(sys.executable, *program, "member", "serve"),
                     *("--identity", self.name, "--policy", str(self.folder / "policy.json")),
                     *("--packages", str(self.folder / "packages"), "--port", str(self.port)),
-                    "--json",
+                    *("--json", *options),
                 ],
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -166,6 +166,7 @@ class World:
         skops_io.dump(self.model, folder / "model.skops")
         np.savetxt(folder / "rows.csv", self.rows, delimiter=",")
         self.counter = 0
+        self.moved: dict[str, str] = {}
         self.package: Package
 
     def public_file(self, identity: Identity) -> Path:
@@ -267,7 +268,7 @@ class World:
                 self.server,
                 committee.digest,
                 committee.identities,
-                committee.urls,
+                dict(committee.urls) | self.moved,
                 timeout_seconds=20,
             )
             try:

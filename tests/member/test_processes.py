@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -15,11 +16,12 @@ from member_processes import NAMES, World, running_world
 from model_owner import PASSPHRASE
 
 from strongroom.cli import app
-from strongroom.errors import StrongroomError
+from strongroom.errors import CommitteeError, KeyStoreError, StrongroomError
 from strongroom.keys.committee.folder import STATEMENT_FILE, checks_path
 from strongroom.keys.committee.parts import MemberStore
 from strongroom.keys.committee.statement import Committee
 from strongroom.keys.identity import Identity
+from strongroom.member import setup_desk
 from strongroom.member.asking import MemberLink
 from strongroom.server.gathering import GatheringError
 
@@ -79,6 +81,110 @@ def test_parts_are_refreshed_and_the_model_stays(world: World) -> None:
     rows = world.rows[20:24]
     expected = world.model.decision_function(rows)
     assert np.abs(world.patiently(rows, ("vendor", "auditor")).ravel() - expected).max() < 1e-3
+
+
+def test_a_member_that_missed_the_end_of_a_refresh_adopts_it_and_answers_again(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, hospital = world.folder / "committee", world.members["hospital"]
+    refresh = ["committee", "refresh", str(folder), "--identity", "owner"]
+    ask, epoch = MemberLink.ask, Committee.read(folder / STATEMENT_FILE).epoch
+
+    async def losing(
+        link: MemberLink, channel: Any, path: str, purpose: str, *a: Any, **o: Any
+    ) -> Any:
+        if (link.name, purpose) == ("hospital", setup_desk.REFRESH_FINISH):
+            raise link._silent("the network is down")
+        return await ask(link, channel, path, purpose, *a, **o)
+
+    world.patch.setenv("STRONGROOM_HOME", str(world.folder / "home"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MemberLink, "ask", losing)
+        assert app.run(refresh) == CommitteeError.exit_status
+    assert "Send the committee's folder to hospital" in capsys.readouterr().err
+    assert Committee.read(folder / STATEMENT_FILE).epoch == epoch + 1
+    rows = world.rows[20:24]
+    expected = world.model.decision_function(rows)
+    assert np.abs(world.patiently(rows, ("vendor", "auditor")).ravel() - expected).max() < 1e-3
+    with pytest.raises(CommitteeError, match="do not add up") as error:
+        world.patiently(rows, ("vendor", "hospital"))
+    assert "`strongroom member adopt committee.json`" in error.value.remedy
+    assert app.run(refresh) == CommitteeError.exit_status
+    told = capsys.readouterr().err
+    assert "member hospital refuses: [SR-COMMITTEE-SETUP]" in told
+    assert "`strongroom member adopt`" in told
+    adopt = ["member", "adopt", str(folder / STATEMENT_FILE)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STRONGROOM_HOME", str(hospital.home))
+        assert app.run(adopt) == KeyStoreError.exit_status  # it runs
+        hospital.stop()
+        assert app.run(adopt) == 0
+        hospital.start()
+    assert np.abs(world.patiently(rows, ("vendor", "hospital")).ravel() - expected).max() < 1e-3
+    world.run(*refresh)
+
+
+def test_a_member_that_moved_is_reached_where_operators_say(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows, hospital, vendor = world.rows[:1], world.members["hospital"], world.members["vendor"]
+    folder, before = str(world.folder / "committee"), hospital.port
+    hospital.stop()
+    hospital.port = 0
+    hospital.start()
+    try:
+        assert hospital.port != before
+        with pytest.raises(GatheringError) as error:
+            world.query(rows, ("vendor", "hospital"))
+        assert error.value.failures["hospital"][0] == "SR-MEMBER-UNREACHABLE"
+        refresh = ["committee", "refresh", folder, "--identity", "owner"]
+        world.patch.setenv("STRONGROOM_HOME", str(world.folder / "home"))
+        assert app.run(refresh) == CommitteeError.exit_status
+        moved = f"hospital={hospital.ready['url']}"
+        # It answers when it has heard of both others.
+        vendor.stop()
+        vendor.start(None, "--peer-url", moved)
+        world.moved = {"hospital": hospital.ready["url"]}
+        world.patiently(rows, ("vendor", "hospital"))
+        capsys.readouterr()
+        world.run(*refresh, "--member-url", moved)
+        world.patiently(rows, ("vendor", "hospital"))
+    finally:
+        world.moved = {}
+        hospital.stop()
+        hospital.port = before
+        hospital.start()
+        vendor.stop()
+        vendor.start()
+
+
+def test_a_wrong_url_of_a_member_is_one_clear_line(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vendor = world.members["vendor"]
+    serve = ["member", "serve", "--policy", str(vendor.folder / "policy.json"), "--port", "0"]
+    serve += ["--packages", str(vendor.folder / "packages"), "--identity", "vendor", "--peer-url"]
+    refresh = ["committee", "refresh", str(world.folder / "committee"), "--identity", "owner"]
+    wrong = {
+        "hospitl=https://h.example:1": "[SR-SERVER-CONFIG] {} names 'hospitl', who is none of ",
+        "hospital=http://h.example:1": "[SR-SERVER-TLS] {} of 'hospital': plain http to h.example",
+        "hospital": "{}: write NAME=URL, each name once",
+    }
+    itself = {"vendor=https://h.example:1": "{} names 'vendor', who is none of hospital, auditor"}
+    vendor.stop()
+    try:
+        for home, option, words, lines in (
+            (vendor.home, "--peer-url", serve, wrong | itself),
+            (world.folder / "home", "--member-url", [*refresh, "--member-url"], wrong),
+        ):
+            world.patch.setenv("STRONGROOM_HOME", str(home))
+            for given, line in lines.items():
+                assert app.run([*words, given]) != 0
+                shown = capsys.readouterr()
+                assert (shown.out, shown.err.count("\n")) == ("", 1)
+                assert line.format(option) in shown.err
+    finally:
+        vendor.start()
 
 
 def test_a_member_that_comes_back_with_an_old_disk_refuses(world: World, tmp_path: Path) -> None:

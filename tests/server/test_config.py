@@ -39,6 +39,7 @@ def _model(name: str, version: str) -> ModelDescription:
         {"key_chunk_bytes": 2**31},
         {"key_upload_seconds": 0},
         {"key_cache_bytes": -1},
+        {"member_urls": {"vendor": "https://vendor.example:8445"}},
         {"loader": "no_colon"},
         {"loader": "module:"},
     ],

@@ -15,6 +15,7 @@ from strongroom import protections
 from strongroom.cli import policy_options as options
 from strongroom.cli import show
 from strongroom.cli.member_policy import named_files
+from strongroom.cli.member_urls import MemberUrlOption, moved_urls
 from strongroom.cli.plan import ModelArgument
 from strongroom.cli.rows_file import read_rows
 from strongroom.cli.sharing import open_identity, public_identity
@@ -126,11 +127,10 @@ def create_command(
         coordinator = Coordinator(coordinator_identity, proposal, writer)
         authorities = None if ca is None else str(ca)
         async with Coordinating(coordinator_identity, seats, ca=authorities) as carrying:
-            return await carrying.create(coordinator)
+            return await carrying.create(coordinator, writer.finish)
 
     with show.working("the members make a key"), CommitteeFolderWriter(output) as writer:
         committee = asyncio.run(run(writer))
-        writer.finish(committee)
     _tell(output, committee, as_json)
 
 
@@ -139,6 +139,7 @@ def refresh_command(
     folder: FolderArgument,
     identity: IdentityOption = DEFAULT_NAME,
     ca: CaOption = None,
+    member_url: MemberUrlOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Have the members change all their parts. Key, evaluation keys and encrypted models stay.
@@ -146,13 +147,17 @@ def refresh_command(
     In FOLDER the file of checks changes, and committee.json. Copy both, in this order, to where
     the model is served.
     """
+    from strongroom.member.addresses import moved_members, reached_at
     from strongroom.member.coordinating import Coordinating
 
+    given = moved_urls("--member-url", member_url)
     before = Committee.read(folder / STATEMENT_FILE)
     checks = read_checks(folder, before)
+    moved = moved_members([before.identities], given, "--member-url")
+    urls = reached_at(before.identities, before.urls, moved)
+    seats = {name: (one, urls[name]) for name, one in before.identities.items()}
     coordinator_identity = open_identity(identity)
     proposal = propose_refresh(coordinator_identity, before, now=datetime.now(UTC))
-    seats = {name: (one, before.urls[name]) for name, one in before.identities.items()}
 
     async def run() -> Committee:
         coordinator = RefreshCoordinator(before, proposal, checks)

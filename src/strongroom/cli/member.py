@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from strongroom.cli import member_policy, show
+from strongroom.cli import member_policy, member_unfinished, show
+from strongroom.cli.member_urls import moved_urls
 from strongroom.cli.passphrase import prompt
 from strongroom.cli.policy_options import JsonOption
 from strongroom.errors import KeyStoreError
@@ -25,6 +26,8 @@ app.command("server")(member_policy.server_command)
 app.command("enrol")(member_policy.enrol_command)
 app.command("remove")(member_policy.remove_command)
 app.command("allow")(member_policy.allow_command)
+app.command("adopt")(member_unfinished.adopt_command)
+app.command("discard")(member_unfinished.discard_command)
 
 IdentityOption = Annotated[
     str, typer.Option("--identity", help="Name of the member's identity in the key store.")
@@ -49,6 +52,15 @@ def serve_command(
     peers_ca: Annotated[
         Path | None, typer.Option("--peers-ca", help="Certificates to trust for members, PEM.")
     ] = None,
+    peer_url: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--peer-url",
+            metavar="NAME=URL",
+            help="Where another member is reached that is not where the committee's statement "
+            "says; again for more. It has to sign as the same member.",
+        ),
+    ] = None,
     threads: Annotated[
         int, typer.Option("--threads", help="Threads of an evaluation that is computed again.")
     ] = 2,
@@ -69,6 +81,7 @@ def serve_command(
         tls_certificate=None if tls_certificate is None else str(tls_certificate),
         tls_key=None if tls_key is None else str(tls_key),
         peers_ca=None if peers_ca is None else str(peers_ca),
+        peer_urls=moved_urls("--peer-url", peer_url),
         threads=threads,
     )
     asks = prompt()

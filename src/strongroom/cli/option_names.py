@@ -40,6 +40,8 @@ _FIELDS: Final = {
     "broker_ca": "--broker-ca",
     "member_timeout_seconds": "--member-timeout-seconds",
     "member_ca": "--member-ca",
+    "member_urls": "--member-url",
+    "peer_urls": "--peer-url",
 }
 """Names that are no words of a sentence."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from strongroom.cli import show
+from strongroom.cli.member_urls import MemberUrlOption, moved_urls
 from strongroom.cli.policy_options import JsonOption
 from strongroom.errors import ServerError
 
@@ -106,6 +107,7 @@ def serve_command(
     member_ca: Annotated[
         Path | None, typer.Option("--member-ca", help="Certificates to trust for members, PEM.")
     ] = None,
+    member_url: MemberUrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Serve PACKAGES to whoever has a token, until it is told to stop (SIGTERM or Ctrl-C).
@@ -169,6 +171,7 @@ def serve_command(
             committees=tuple(str(folder) for folder in committees or ()),
             member_timeout_seconds=member_timeout_seconds,
             member_ca=_text(member_ca),
+            member_urls=moved_urls("--member-url", member_url),
         ),
         announce=announce,
     )

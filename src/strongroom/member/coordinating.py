@@ -1,7 +1,9 @@
 """The coordinator's end of making or refreshing a key: it carries messages, over HTTP.
 
 All members at once, round by round (`keys.committee.coordinator`). It holds no secret; what it
-could do is not to finish.
+could do is not to finish. What everybody signed is on its disk before anybody hears of it, and
+everybody is told, whoever else does not answer: a member that did not hear can take it from there
+(`member.unfinished`).
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
 from strongroom.canonical import canonical_json
+from strongroom.errors import CommitteeError
 from strongroom.keys.committee.coordinator import Coordinator
 from strongroom.keys.committee.key_items import KeyItem
 from strongroom.keys.committee.part_checks import PartChecks
@@ -22,7 +25,8 @@ from strongroom.member.asking import SETUP_PATH, MemberLink
 from strongroom.member.channel import Channel
 from strongroom.member.frames import pack_frames
 
-Keep = Callable[[Committee, PartChecks], None]
+Keep = Callable[[Committee], None]
+KeepRefreshed = Callable[[Committee, PartChecks], None]
 Progress = Callable[[str], None]
 
 
@@ -69,12 +73,16 @@ class Coordinating:
     async def __aexit__(self, *failure: object) -> None:
         await self._stack.aclose()
 
-    async def create(self, coordinator: Coordinator) -> Committee:
+    async def create(self, coordinator: Coordinator, keep: Keep) -> Committee:
         """Make a key, from the proposal to everybody's signatures.
+
+        Args:
+            coordinator: of this setup, at its beginning.
+            keep: called with what all members signed, before they hear of it.
 
         Raises:
             CommitteeError: SR-COMMITTEE-SETUP, naming whose message is wrong;
-                SR-MEMBER-UNREACHABLE, SR-MEMBER-REFUSED, naming the member.
+                SR-MEMBER-UNREACHABLE, SR-MEMBER-REFUSED, naming the member; what `keep` raises.
         """
         self._progress("asking the members")
         said = await self._all(desk.BEGIN, coordinator.proposal, desk.SAID)
@@ -89,11 +97,12 @@ class Coordinating:
             said = await self._all(desk.ANSWER, pack_frames(coordinator.messages), desk.SAID)
         self._progress("everybody has signed")
         committee = coordinator.committee
-        await self._all(desk.FINISH, committee.to_bytes(), desk.FINISHED)
+        await asyncio.to_thread(keep, committee)
+        await self._tell(desk.FINISH, committee)
         return committee
 
     async def refresh(
-        self, proposal: bytes, coordinator: RefreshCoordinator, keep: Keep
+        self, proposal: bytes, coordinator: RefreshCoordinator, keep: KeepRefreshed
     ) -> Committee:
         """Change all parts of a key that stays as it is.
 
@@ -116,7 +125,7 @@ class Coordinating:
             said = await self._all(desk.REFRESH_ANSWER, body, desk.SAID)
         committee = coordinator.committee
         await asyncio.to_thread(keep, committee, coordinator.checks)
-        await self._all(desk.REFRESH_FINISH, committee.to_bytes(), desk.FINISHED)
+        await self._tell(desk.REFRESH_FINISH, committee)
         return committee
 
     async def _share(self, coordinator: Coordinator, item: KeyItem) -> None:
@@ -136,6 +145,29 @@ class Coordinating:
         shares = dict(enumerate(shown))
         await asyncio.to_thread(coordinator.take_shares, item.name, shares)
         await self._all(desk.TAKE, desk.encode_shares(item.name, shares), desk.TAKEN)
+
+    async def _tell(self, purpose: str, committee: Committee) -> None:
+        """Tell everybody that all have signed. Nothing depends on who hears."""
+        body = committee.to_bytes()
+        asked = (self._ask(link, purpose, body, desk.FINISHED) for link in self._links)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        unheard: list[CommitteeError] = []
+        for answer in answers:
+            if isinstance(answer, CommitteeError):
+                unheard.append(answer)
+            elif isinstance(answer, BaseException):
+                raise answer
+        if unheard:
+            names = [one.member for one in unheard if one.member is not None]
+            raise CommitteeError(
+                unheard[0].code,
+                "all members have signed, and not all heard of that: "
+                + "; ".join(one.message for one in unheard),
+                f"Send the committee's folder to {', '.join(names)}, to run `strongroom member "
+                "adopt FOLDER/committee.json` there",
+                member=names[0] if names else None,
+                http_status=unheard[0].http_status,
+            )
 
     async def _all(self, purpose: str, body: bytes, answer: str) -> Sequence[bytes]:
         asked = (self._ask(link, purpose, body, answer) for link in self._links)

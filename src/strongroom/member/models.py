@@ -137,7 +137,8 @@ class PackageModel:
             raise CommitteeError(
                 "SR-MEMBER-AUDIT",
                 "this member shall compute results again, and has no evaluation keys",
-                "Let its operator name the folder of the committee's keys, or set audit_rate to 0",
+                "Let its operator run `strongroom member adopt FOLDER/committee.json` with the "
+                "committee's whole folder, or set audit_rate to 0",
                 http_status=503,
             )
         plan = self._package.manifest.plan

@@ -22,6 +22,7 @@ from strongroom.keys.home import home_folder
 from strongroom.keys.identity import Identity
 from strongroom.keys.seen import Seen
 from strongroom.member import proof_request, setup_desk
+from strongroom.member.addresses import moved_members, reached_at
 from strongroom.member.asking import PEER_PATH, PROOF_PATH, SETUP_PATH, SHARE_PATH, MemberLink
 from strongroom.member.channel import Channel
 from strongroom.member.models import PackageFolder
@@ -50,6 +51,8 @@ class MemberConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         host, port: where to listen; anything but loopback needs TLS. 0 lets the system choose.
         tls_certificate, tls_key: paths of PEM files; both or neither.
         peers_ca: PEM file of the only authorities to trust for the other members.
+        peer_urls: where other members are reached that are not where their committee's statement
+            says, by name (`member.addresses`).
         threads: of an evaluation that is computed again.
         connections: most that are open at once.
         idle_timeout_seconds: how long one may stay open between requests.
@@ -69,6 +72,7 @@ class MemberConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     tls_certificate: str | None = None
     tls_key: str | None = None
     peers_ca: str | None = None
+    peer_urls: dict[str, str] = {}
     threads: int = 2
     connections: int = 256
     idle_timeout_seconds: float = 30.0
@@ -116,7 +120,7 @@ def serve_member(
         announce: called with the URL once requests are answered.
 
     Raises:
-        ServerError: SR-SERVER-CONFIG, SR-SERVER-TLS.
+        ServerError: SR-SERVER-CONFIG, SR-SERVER-TLS, SR-SERVER-URL.
         CommitteeError: SR-COMMITTEE-FILE.
         KeyStoreError: SR-IDENTITY-CLOCK, SR-KEYS-*.
     """
@@ -126,6 +130,7 @@ def serve_member(
     try:
         for committee in store.committees():
             process.sit(committee)
+        process.find_moved()
         listener, tls = listen(config)
         start_log()
         _log.info(
@@ -157,6 +162,7 @@ class _Process:
         self._channel = Channel(identity, self._clock.now)
         self._cache = KeyCache(_KEY_CACHE_BYTES)
         self.seats = Seats()
+        self._moved: dict[str, str] = {}
         self._peers: dict[str, Peers] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -203,6 +209,15 @@ class _Process:
             self._clock.now,
         )
         self.seats.take(seat)
+
+    def find_moved(self) -> None:
+        """Look up who moved, among the peers at all seats.
+
+        Raises:
+            ServerError: SR-SERVER-CONFIG for a name of no peer; SR-SERVER-URL, SR-SERVER-TLS.
+        """
+        peers = (seat.peers for seat in self.seats.all())
+        self._moved = moved_members(peers, self._config.peer_urls, "peer_urls")
 
     def application(self) -> object:
         """The ASGI application."""
@@ -282,13 +297,14 @@ class _Process:
         if (before := self._tasks.pop(digest, None)) is not None:
             before.cancel()
         links = []
+        urls = reached_at(seat.peers, seat.committee.urls, self._moved)
         for name, identity in seat.peers.items():
             try:
                 links.append(
                     MemberLink(
                         name,
                         identity,
-                        seat.committee.urls[name],
+                        urls[name],
                         timeout_seconds=self._config.peer_timeout_seconds,
                         ca=self._config.peers_ca,
                     )

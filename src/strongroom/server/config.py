@@ -67,6 +67,8 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             encrypted under (`strongroom committee create`).
         member_timeout_seconds: after which a member of a committee counts as down.
         member_ca: PEM file of the only authorities to trust for members; the usual ones if None.
+        member_urls: where members are reached that are not where their committee's statement says,
+            by name (`member.addresses`).
         loader: import string "module:function" of a `server.model.Loader`.
 
     Raises:
@@ -112,6 +114,7 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     committees: tuple[str, ...] = ()
     member_timeout_seconds: float = 30.0
     member_ca: str | None = None
+    member_urls: dict[str, str] = {}
     loader: str = DEFAULT_LOADER
 
     def __post_init__(self) -> None:
@@ -142,6 +145,12 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
                 "SR-SERVER-CONFIG",
                 "there are committees, but no identity to ask their members with",
                 "Set identity",
+            )
+        if self.member_urls and not self.committees:
+            raise ServerError(
+                "SR-SERVER-CONFIG",
+                "member_urls says where members are reached, and there are no committees",
+                "Name the folders of the committees that they are members of",
             )
         if self.loader.count(":") != 1 or not all(self.loader.split(":")):
             raise ServerError(

@@ -126,7 +126,8 @@ class Gathering:
             raise CommitteeError(
                 "SR-MEMBER-REFUSED",
                 "the committee's parts are being changed: the members' shares do not add up",
-                "Ask again in a moment",
+                "Ask again in a moment; if it stays so, a member missed the end of it: let its "
+                "operator run `strongroom member adopt committee.json`",
                 http_status=503,
             )
         return tuple(shares)

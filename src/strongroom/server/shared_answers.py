@@ -27,6 +27,7 @@ from strongroom.errors import CommitteeError, ServerError
 from strongroom.keys.identity import PublicIdentity, Signatures
 from strongroom.keys.query import SignedQuery
 from strongroom.keys.share_proofs import MAXIMUM_LINE, ProofEntry, SignedDemand
+from strongroom.member.addresses import moved_members, reached_at
 from strongroom.server.committee_documents import CommitteeDocuments
 from strongroom.server.config import ServerConfig
 from strongroom.server.gathering import Gathering, failure_of
@@ -67,12 +68,12 @@ class SharedAnswers:
     """The committees of one server, from its front. Belongs to the running event loop.
 
     Args:
-        config: names the committees' folders.
+        config: names the committees' folders, and members that moved.
         keeper: that signs what members are asked.
 
     Raises:
         CommitteeError: SR-COMMITTEE-FILE, SR-COMMITTEE-ACCESS.
-        ServerError: SR-SERVER-URL, SR-SERVER-TLS.
+        ServerError: SR-SERVER-URL, SR-SERVER-TLS; SR-SERVER-CONFIG for a name of no member.
     """
 
     def __init__(self, config: ServerConfig, keeper: KeeperProcess) -> None:
@@ -82,15 +83,18 @@ class SharedAnswers:
         self._examiners: dict[str, ProofExaminer] = {}
         # The processors are the workers'.
         self._examining = asyncio.Lock()
-        for folder in map(Path, config.committees):
-            documents = CommitteeDocuments(folder)
+        found = [CommitteeDocuments(Path(folder)) for folder in config.committees]
+        moved = moved_members(
+            (one.committee().identities for one in found), config.member_urls, "member_urls"
+        )
+        for documents in found:
             committee = documents.committee()
             self._documents[committee.digest] = documents
             self._gatherings[committee.digest] = Gathering(
                 signer,
                 committee.digest,
                 committee.identities,
-                committee.urls,
+                reached_at(committee.identities, committee.urls, moved),
                 timeout_seconds=config.member_timeout_seconds,
                 ca=config.member_ca,
             )

@@ -181,5 +181,6 @@ def checks_error(what: str) -> CommitteeError:
     return CommitteeError(
         "SR-COMMITTEE-FILE",
         f"the checks of the key's parts can't be used: {what}",
-        "Copy the committee's whole folder again from its coordinator",
+        "Copy the committee's whole folder again from its coordinator; a member takes them from "
+        "there with `strongroom member adopt FOLDER/committee.json`",
     )

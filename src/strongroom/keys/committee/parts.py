@@ -163,26 +163,34 @@ class MemberStore:
         make_folder(path.parent)
         checks.write(path)
 
-    def keep_committee(self, committee: Committee) -> None:
+    def keep_committee(self, committee: Committee, checks: PartChecks | None = None) -> None:
         """Keep what all members signed, and destroy the parts of the states that it replaces.
 
         Parts that may yet count stay: those of a refresh that this statement does not know of.
+
+        Args:
+            checks: of its present parts, where those that are here may be lost.
 
         Raises:
             CommitteeError: SR-COMMITTEE-FILE if there are no parts for it here, or no checks, if
                 it is older than what is kept, or if the file can't be written.
             KeyStoreError: SR-KEYS-PERMISSIONS, -FILE, -LOCKED.
+            ValueError: the checks are of other parts.
         """
         committee.verify()
+        if checks is not None and checks.digest != committee.checks_digest:
+            raise ValueError("these are the checks of other parts")
         if _name(committee.digest, committee.state) not in self._files.names():
             raise file_error("no parts for its state are held here")
-        self.checks(committee)
         path = self.committee_path(committee.digest)
         make_folder(path.parent)
         if path.exists():
             kept = Committee.read(path)
             if committee.refreshes[: kept.epoch] != kept.refreshes:
                 raise file_error("it knows less of its refreshes than is known here")
+        if checks is not None:
+            checks.write(self._checks_path(committee.digest, committee.state))
+        self.checks(committee)
         committee.write(path)
         self._destroy_replaced(committee)
 
@@ -197,15 +205,19 @@ class MemberStore:
         if unsettled := sorted(set(ours) - known):
             raise CommitteeError(
                 "SR-COMMITTEE-SETUP",
-                f"an earlier refresh was signed here, and its end is not known: {unsettled[0]}",
-                "Fetch committee.json from the other members; if none of them has it with one "
-                "refresh more, discard those parts at every member",
+                # A member's refusal carries this line alone.
+                f"an earlier refresh was signed here, and its end is not known: {unsettled[0]}; "
+                "`strongroom member adopt` takes it, `strongroom member discard` gives it up",
+                "Fetch committee.json from its coordinator or another member, and keep it with "
+                "`strongroom member adopt committee.json`; if nobody has it with one refresh more, "
+                f"run `strongroom member discard {unsettled[0]}` at every member",
             )
 
     def unfinished(self) -> tuple[str, ...]:
-        """Names of sealed parts that no kept committee has in its present state."""
-        present = {_name(one.digest, one.state) for one in self.committees()}
-        return tuple(name for name in self._files.names() if name not in present)
+        """Names of sealed parts that no kept committee has, now or before: of setups and refreshes
+        that were signed for here, and whose end is not known."""
+        known = {_name(one.digest, state) for one in self.committees() for state in one.states}
+        return tuple(name for name in self._files.names() if name not in known)
 
     def discard(self, name: str) -> None:
         """Destroy sealed parts that `unfinished` names. If a committee was finished with them
