@@ -27,6 +27,7 @@ from strongroom.keys.committee.coordinator import Coordinator
 from strongroom.keys.committee.folder import (
     STATEMENT_FILE,
     CommitteeFolderWriter,
+    checks_path,
     read_checks,
     write_refreshed,
 )
@@ -75,7 +76,12 @@ def create_command(
         ),
     ],
     share_budget: Annotated[
-        int, typer.Option("--share-budget", help="Results that the key shall allow, in its life.")
+        int,
+        typer.Option(
+            "--share-budget",
+            help="Shares of results that the key shall allow in its life, the same number from "
+            "each member.",
+        ),
     ] = SHARE_BUDGET,
     security: options.SecurityOption = options.DEFAULT.security,
     sanitising_bits: options.LambdaOption = options.DEFAULT.sanitising_bits,
@@ -168,6 +174,13 @@ def refresh_command(
     with show.working("the members change their parts"):
         after = asyncio.run(run())
     _tell(folder, after, as_json)
+    if not as_json:
+        show.print_lines(
+            [
+                f"Copy {checks_path(folder, after).name}, and then {STATEMENT_FILE}, to where the "
+                "model is served."
+            ]
+        )
 
 
 @app.command("show")
@@ -229,7 +242,7 @@ def _tell(folder: Path, committee: Committee, as_json: bool) -> None:
             *((f"member {n}", one.fingerprint) for n, one in committee.identities.items()),
             ("parameters", statement.parameters),
             ("evaluation keys", str(len(statement.keys))),
-            ("results that it allows", str(statement.share_budget)),
+            ("shares that it allows", str(statement.share_budget)),
             ("refreshes", str(committee.epoch)),
         ],
     )

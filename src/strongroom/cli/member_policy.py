@@ -82,7 +82,8 @@ def join_command(
         ),
     ],
     share_budget: Annotated[
-        int, typer.Option("--share-budget", help="The most results that the key may allow.")
+        int,
+        typer.Option("--share-budget", help="The most shares of results that the key may allow."),
     ] = 2**20,
     as_json: JsonOption = False,
 ) -> None:
@@ -207,7 +208,7 @@ def _fingerprint(rule: ClientRule) -> str:
 
 
 def _end(until: str | None) -> str | None:
-    end = moment(until)
+    end = moment(until, option="--until")
     return None if end is None else write_moment(end)
 
 

@@ -78,6 +78,8 @@ def predict_command(
         typer.Option(
             "--check-shares",
             metavar="RATE",
+            min=0.0,
+            max=1.0,
             help="Share of answers, 0 to 1, that the members of a model's committee must prove.",
         ),
     ] = 0.0,

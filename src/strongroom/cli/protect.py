@@ -166,7 +166,10 @@ def protect_command(
     print(f"owner {package.owner.fingerprint}")
     if isinstance(manifest.plan.holder, CommitteeKey):
         print(f"key held by committee {manifest.plan.holder.committee}")
-        print("Give the file to its members too: strongroom member allow.")
+        print(
+            "Give the file to its members too: strongroom member allow. They answer only whom they"
+        )
+        print("enrolled: strongroom member enrol. Who serves it needs the committee's folder too.")
     print("Give the model's name to those who will ask, and your .pub file, the fingerprint or the")
     print(f"digest: strongroom predict --url URL --model {manifest.name} --trust OWNER.pub ROWS.")
     print("Servers of others need a grant: strongroom grant.")

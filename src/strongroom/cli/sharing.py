@@ -177,8 +177,13 @@ def public_identity(
         raise KeyStoreError(error.code, f"{path[:200]!r}: {error.message}", error.remedy) from error
 
 
-def moment(text: str | None, now: datetime | None = None) -> datetime | None:
-    """When a grant shall end, from what was typed; None for never.
+def moment(
+    text: str | None, now: datetime | None = None, *, option: str = "--expires"
+) -> datetime | None:
+    """When something shall end, from what was typed; None for never.
+
+    Args:
+        option: that it was typed for.
 
     Raises:
         BadParameter: it is no such text.
@@ -196,7 +201,7 @@ def moment(text: str | None, now: datetime | None = None) -> datetime | None:
         except (ValueError, OverflowError):
             continue
     raise typer.BadParameter(
-        f"--expires {text[:40]!r} is none of 2027-01-31, 2027-01-31T12:00:00Z, 30d, 12h"
+        f"{option} {text[:40]!r} is none of 2027-01-31, 2027-01-31T12:00:00Z, 30d, 12h"
     )
 
 
