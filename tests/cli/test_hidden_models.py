@@ -100,7 +100,7 @@ def test_a_plan_says_that_nobody_but_the_key_holders_sees_the_weights(
     assert "does not see the rows while computing, does not see the answers while" in shown
     assert "Fewer key holders than it takes to decrypt" in shown
     assert "The key is in 3 parts, which its holders never put together" in shown
-    assert "so that all 1,000 results that the key allows" in shown
+    assert "so that all 1,000 shares that the key allows" in shown
     assert "evaluation keys, made once, on the server's disk" in shown
     assert "uploads" not in shown
 

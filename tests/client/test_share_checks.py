@@ -158,6 +158,26 @@ def test_where_no_set_is_left_the_error_names_who_did_not_prove(world: World) ->
     assert world.queries_seen == [FIRST, SECOND]
 
 
+def test_when_nobody_answers_the_error_says_why_of_every_set(world: World) -> None:
+    def down(*args: Any, **options: Any) -> Any:
+        name = msgspec.json.decode(options["query"])["query"]["active"][-1]
+        raise CommitteeError(
+            "SR-MEMBER-UNREACHABLE", f"the server says: member {name} does not answer", member=name
+        )
+
+    world.infer = down  # type: ignore[method-assign]
+    with pytest.raises(CommitteeError) as error:
+        world.asker().ask(1)
+    assert (error.value.code, error.value.members) == (
+        "SR-MEMBER-UNREACHABLE",
+        ("hospital", "auditor"),
+    )
+    assert error.value.message == (
+        "the server says: member hospital does not answer; of another set of members, "
+        "the server says: member auditor does not answer"
+    )
+
+
 def test_a_refused_or_missing_proof_proves_nothing(world: World) -> None:
     world.silent["hospital"] = "member hospital refuses: [SR-MEMBER-QUERY] not remembered"
     error = fault(world)

@@ -174,7 +174,7 @@ def test_a_server_s_text_is_one_short_printable_line_without_the_token() -> None
     line = one_line(text, "canary")
     assert line.startswith("a [2J b *** x")
     assert line.isprintable()
-    assert len(line) == 301
+    assert len(line) == 601
 
 
 @pytest.mark.parametrize("failures", [1, 4])

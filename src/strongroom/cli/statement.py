@@ -114,7 +114,7 @@ def _held(guarantee: Guarantee, holding: KeyHolding) -> list[str]:
         "put together: they open results, for askers whom they enrolled.",
         "Answers say no more of the weights, and of the parts, than the results do: each part's "
         f"share is flooded with lambda = {guarantee.sanitising_bits}, so that all "
-        f"{holding.share_budget:,} results that the key allows, of all models, are within "
+        f"{holding.share_budget:,} shares that the key allows, of all models, are within "
         f"statistical distance 2^{guarantee.log_distance_after_budget:.1f}.",
     ]
 

@@ -13,7 +13,7 @@ from strongroom.errors import CODES, CommitteeError, ServerError
 MAXIMUM_REFUSAL_BYTES: Final = 64 * 2**10
 """Longest error answer that is read."""
 
-_LONGEST_TEXT: Final = 300
+_LONGEST_TEXT: Final = 600
 
 # A server has no say about the caller's rows, keys, policy or command line.
 _SERVERS_OWN: Final = (

@@ -4,9 +4,9 @@ What comes back are the results' declared part and a share of each member that w
 a key of this query. Every share is verified to be of the member, the query and one and the same
 result before any is opened; the results are the sum of all of them.
 
-A share can be all that and wrong. Where the sum can't be a score, and at random, the members have
-to prove theirs (`share_checks`), and who does not is named. A set of members without it is asked
-then, if there is one and no answer came of the first.
+A share can be all that and wrong. Of some answers, by lot, the members have to prove theirs
+(`share_checks`), and who does not is named; a set of members without it is asked then, if there is
+one. What an answer says plays no part in this.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class SharedAsker(Asker):
                 failures.append(failed.error)
                 continue
             return replace(answered, timings=spent + answered.timings)
-        raise next((one for one in failures if one.code == _NO_SHARE), failures[0])
+        raise _nobody(failures)
 
     def _answered(self, encoded: Any, active: tuple[str, ...]) -> Answered:
         """What one set of members answers.
@@ -224,6 +224,24 @@ class SharedAsker(Asker):
                 "the server computed something else than the model"
             )
         return content
+
+
+def _nobody(failures: Sequence[CommitteeError]) -> CommitteeError:
+    """The error when no set of members answered: a wrong share, or else what all of them say."""
+    for error in failures:
+        if error.code == _NO_SHARE:
+            return error
+    first, *others = failures
+    said = dict.fromkeys(one.message for one in others if one.message != first.message)
+    error = CommitteeError(
+        first.code,
+        "; of another set of members, ".join((first.message, *said)),
+        "Ask the operators of these members",
+        http_status=first.http_status,
+    )
+    error.members = tuple(dict.fromkeys(name for one in failures for name in one.members))
+    error.member = next(iter(error.members), None)
+    return error
 
 
 class _NextSetError(Exception):
