@@ -16,6 +16,9 @@ from strongroom.keys.identity import Identity
 from strongroom.keys.seen import Seen
 
 NOW = datetime.now(UTC).replace(microsecond=0)
+"""When a test begins (`conftest.at_the_present_time`): evidence and grants that are made with the
+machine's clock hold for minutes, and a run of all tests takes longer."""
+
 MODEL = "readmission"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,20 @@ from strongroom.package.manifest import Parity
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "attestation"))
 
+import broker_desk
 from amd_hardware import FIRMWARE, MEASUREMENT, Chip
 from broker_desk import MODEL, NOW, Desk
 
 TESTS = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def at_the_present_time(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`broker_desk.NOW`, wherever it was imported."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    for module in (broker_desk, sys.modules[__name__], request.module):
+        if hasattr(module, "NOW"):
+            monkeypatch.setattr(module, "NOW", now)
 
 
 @pytest.fixture(scope="session")

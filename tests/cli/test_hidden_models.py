@@ -187,6 +187,37 @@ def test_a_folder_that_is_no_committee_is_refused_before_the_work(
     assert "[SR-COMMITTEE-FILE]" in capsys.readouterr().err
 
 
+def test_a_committee_is_not_formed_over_another_nor_refreshed_by_another(
+    folder: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    words = ["--access", TWO_OF_THREE, "--output", str(folder / "committee")]
+    for name in ("a", "b", "c"):
+        key = tmp_path / f"{name}.pub"
+        key.write_text(identity(name).public.to_text())
+        words += ["--member", f"{name}={key}@http://{name}.test:1"]
+    words += ["--sample", str(folder / "model.csv"), "--no-header"]
+    # Before the model is looked at.
+    assert app.run(["committee", "create", str(tmp_path / "none"), *words]) == 11
+    assert "committee exists already. Choose another folder" in capsys.readouterr().err
+    assert app.run(["committee", "refresh", str(folder / "foreign")]) == CommitteeError.exit_status
+    told = capsys.readouterr().err
+    assert "[SR-COMMITTEE-MISMATCH] the committee was formed by identity:" in told
+    assert "name that identity with --identity" in told
+
+
+def test_a_member_starts_with_a_policy_that_lasts_and_a_folder_that_there_is(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    policy, packages = str(tmp_path / "policy.json"), str(tmp_path / "packages")
+    assert app.run(["member", "init", "--policy", policy, "--until", "2020-01-01"]) == 2
+    assert "--until '2020-01-01' is over" in capsys.readouterr().err
+    assert not Path(policy).exists()
+    assert app.run(["member", "init", "--policy", policy, "--until", "30d"]) == 0
+    words = ["member", "serve", "--policy", policy, "--packages", packages, "--port", "0"]
+    assert app.run(words) == ServerError.exit_status
+    assert "packages is no folder" in capsys.readouterr().err
+
+
 def test_nothing_else_can_be_hidden(folder: Path, capsys: Capture) -> None:
     assert app.run(["plan", *planned(folder, "--hide", "weights")]) == 2
     assert "--hide" in capsys.readouterr().err

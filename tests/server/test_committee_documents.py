@@ -65,8 +65,9 @@ def test_without_its_checks_a_committee_is_shown_all_the_same(tmp_path: Path) ->
     assert documents.committee() == committee
     with pytest.raises(CommitteeError) as error:
         documents.checks()
-    assert error.value.code == "SR-COMMITTEE-FILE"
+    assert (error.value.code, error.value.http_status) == ("SR-COMMITTEE-FILE", 503)
     assert "\n" not in str(error.value)
+    assert str(tmp_path) not in str(error.value)  # an asker is told it
 
 
 def test_another_committee_in_its_place_is_not_shown(tmp_path: Path) -> None:

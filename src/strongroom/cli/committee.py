@@ -21,7 +21,7 @@ from strongroom.cli.rows_file import read_rows
 from strongroom.cli.sharing import open_identity, public_identity
 from strongroom.compiler.holding import SHARE_BUDGET, KeyHolding
 from strongroom.compiler.plan import Plan, SealedLayout
-from strongroom.errors import PolicyError
+from strongroom.errors import CommitteeError, PolicyError
 from strongroom.keys.committee.access import Access
 from strongroom.keys.committee.coordinator import Coordinator
 from strongroom.keys.committee.folder import (
@@ -29,6 +29,7 @@ from strongroom.keys.committee.folder import (
     CommitteeFolderWriter,
     checks_path,
     read_checks,
+    require_free,
     write_refreshed,
 )
 from strongroom.keys.committee.proposal import propose
@@ -102,6 +103,7 @@ def create_command(
     """
     from strongroom.member.coordinating import Coordinating
 
+    require_free(output)
     structure = Access.parse(access)
     seats = _seats(member, structure)
     policy = Policy(
@@ -163,6 +165,14 @@ def refresh_command(
     urls = reached_at(before.identities, before.urls, moved)
     seats = {name: (one, urls[name]) for name, one in before.identities.items()}
     coordinator_identity = open_identity(identity)
+    formed_by = PublicIdentity.from_text(before.statement.coordinator)
+    if coordinator_identity.public != formed_by:
+        raise CommitteeError(
+            "SR-COMMITTEE-MISMATCH",
+            f"the committee was formed by {formed_by.fingerprint}, and this is "
+            f"{coordinator_identity.fingerprint}",
+            "Let the one who formed it run this, or name that identity with --identity",
+        )
     proposal = propose_refresh(coordinator_identity, before, now=datetime.now(UTC))
 
     async def run() -> Committee:

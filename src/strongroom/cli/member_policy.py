@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,7 @@ from strongroom.member.policy import (
     read_policy,
     write_policy,
 )
-from strongroom.moments import write_moment
+from strongroom.moments import parse_moment, write_moment
 from strongroom.package.file import read
 
 PolicyOption = Annotated[Path, typer.Option("--policy", help="The operator's policy, a JSON file.")]
@@ -59,6 +60,8 @@ def init_command(
     end = _end(until)
     if end is None or not 0.0 <= audit_rate <= 1.0:
         raise typer.BadParameter(f"--audit-rate is {audit_rate}: choose a share from 0 to 1")
+    if parse_moment(end) <= datetime.now(UTC):
+        raise typer.BadParameter(f"--until {until[:40]!r} is over: such a policy allows nothing")
     made = MemberPolicy(format="strongroom-member-policy-1", not_after=end, audit_rate=audit_rate)
     write_policy(policy, made, replace=False)
     _tell(policy, f"wrote {policy}: it allows nothing, and ends at {end}", as_json)

@@ -57,10 +57,7 @@ class PackageFolder:
         seen: Seen,
         threads: int,
     ) -> None:
-        if not folder.is_dir():
-            raise ServerError(
-                "SR-SERVER-CONFIG", f"{folder} is no folder", "Name the folder of the packages"
-            )
+        require_folder(folder)
         self._shelf = Shelf(folder, seen)
         self._committee = committee
         self._identity = identity
@@ -97,6 +94,18 @@ class PackageFolder:
             package.owner.fingerprint, package.manifest.name, package.manifest.release
         )
         return PackageModel(package, self._identity, self._keys, self._seen, self._threads)
+
+
+def require_folder(folder: Path) -> None:
+    """That there is a folder of packages.
+
+    Raises:
+        ServerError: SR-SERVER-CONFIG.
+    """
+    if not folder.is_dir():
+        raise ServerError(
+            "SR-SERVER-CONFIG", f"{folder} is no folder", "Name the folder of the packages"
+        )
 
 
 class PackageModel:

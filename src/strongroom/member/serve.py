@@ -25,7 +25,7 @@ from strongroom.member import proof_request, setup_desk
 from strongroom.member.addresses import moved_members, reached_at
 from strongroom.member.asking import PEER_PATH, PROOF_PATH, SETUP_PATH, SHARE_PATH, MemberLink
 from strongroom.member.channel import Channel
-from strongroom.member.models import PackageFolder
+from strongroom.member.models import PackageFolder, require_folder
 from strongroom.member.peers import ADVANCE, MAXIMUM_MESSAGE_BYTES, RECALL, Peers
 from strongroom.member.policy import PolicyFile
 from strongroom.member.seats import Seat, Seats
@@ -153,6 +153,7 @@ class _Process:
     def __init__(self, config: MemberConfig, identity: Identity, store: MemberStore) -> None:
         self._config = config
         self._identity = identity
+        require_folder(Path(config.packages))
         self._store = store
         self._home = home_folder(config.home)
         self._policy = PolicyFile(Path(config.policy))

@@ -7,14 +7,22 @@ the committee itself, and its key, stay.
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Final
 
 from strongroom.errors import CommitteeError
-from strongroom.keys.committee.folder import PUBLIC_FILE, STATEMENT_FILE, read_checks
+from strongroom.keys.committee.folder import (
+    PUBLIC_FILE,
+    STATEMENT_FILE,
+    checks_path,
+    read_checks,
+)
 from strongroom.keys.committee.part_checks import PartChecks
 from strongroom.keys.committee.statement import Committee
+
+_log: Final = logging.getLogger("strongroom.server.committees")
 
 
 class CommitteeDocuments:
@@ -57,7 +65,12 @@ class CommitteeDocuments:
         """
         committee = self.committee()
         if self._checks is None or self._checks[0] != committee.state:
-            self._checks = committee.state, read_checks(self._folder, committee)
+            try:
+                self._checks = committee.state, read_checks(self._folder, committee)
+            except CommitteeError as error:
+                _log.error("checks can't be read", extra={"reason": error.message})
+                path = checks_path(self._folder, committee)
+                raise _unreadable(path, "it is missing or damaged") from error
         return self._checks[1]
 
 
@@ -77,8 +90,10 @@ def _content(path: Path) -> bytes:
 
 
 def _unreadable(path: Path, what: str) -> CommitteeError:
+    # Askers are told this: not where the server has it.
     return CommitteeError(
         "SR-COMMITTEE-FILE",
-        f"{path} can't be read: {what}",
-        "Fetch the committee's folder again from its coordinator",
+        f"{path.name} of the committee's folder can't be read: {what}",
+        "Let the server's operator fetch the folder again from the committee's coordinator",
+        http_status=503,
     )

@@ -53,6 +53,18 @@ PUBLIC_FILE: Final = "public.key"
 _CHECKS_FILES: Final = "checks-*.bin"
 
 
+def require_free(folder: Path) -> None:
+    """That nothing is where a committee's folder shall be.
+
+    Raises:
+        CommitteeError: SR-COMMITTEE-FILE.
+    """
+    if os.path.lexists(folder):
+        raise CommitteeError(
+            "SR-COMMITTEE-FILE", f"{folder} exists already", "Choose another folder"
+        )
+
+
 class CommitteeFolderWriter:
     """Writes a folder key by key; a `KeySink`. Nothing is at its place before `finish`.
 
@@ -64,8 +76,7 @@ class CommitteeFolderWriter:
     """
 
     def __init__(self, folder: Path) -> None:
-        if os.path.lexists(folder):
-            raise file_error(f"{folder} exists already")
+        require_free(folder)
         self._folder = folder
         name = f"{PARTIAL_PREFIX}{secrets.token_hex(8)}{PARTIAL_SUFFIX}"
         self._partial = folder.parent / name
