@@ -200,6 +200,7 @@ def test_members_prove_their_shares_to_whoever_asked(world: World, cloud: Cloud)
     assert all("SHARE NOT PROVED" not in one.log() for one in world.members.values())
 
 
+@pytest.mark.long
 def test_a_member_whose_parts_are_damaged_is_identified_and_another_takes_its_place(
     world: World, cloud: Cloud, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -240,6 +241,7 @@ def test_a_member_answering_garbage_is_identified(world: World, cloud: Cloud, wa
         vendor.start()
 
 
+@pytest.mark.long
 def test_shares_are_proved_after_a_refresh_too(world: World, cloud: Cloud) -> None:
     rows = world.rows[60:64]
     with client(world, cloud, world.client, share_checks=1.0) as asking:
@@ -290,6 +292,7 @@ def test_demands_of_anybody_else_or_about_anything_else_get_no_proof(
             infer("diagnosis", body, asking.package_digest, 1, query=query, proof_demand="{}")
 
 
+@pytest.mark.long
 def test_a_share_that_was_given_before_a_restart_is_not_proved_any_more(
     world: World, cloud: Cloud, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -251,6 +251,7 @@ def soak(rings: list[tuple[Soak, int]], operations: int, rounds: int) -> None:
         ring.check_all()
 
 
+@pytest.mark.long
 def test_a_hundred_thousand_operations_take_no_memory_and_stay_right() -> None:
     soak([(Soak(2**13, (45, 40, 40, 46), 2.0**-20), 1)], 100_000, 50)
 

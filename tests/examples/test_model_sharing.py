@@ -21,6 +21,9 @@ ROWS = 3
 WEIGHTS, NORTH, SOUTH = "weights", "north's patients", "south's patients"
 
 
+pytestmark = pytest.mark.long
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("model-sharing") / "parties"

@@ -28,6 +28,7 @@ def test_each_application_has_a_notebook() -> None:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_through(notebook: Path, run: Run, tmp_path: Path) -> None:
     sources = ["".join(cell["source"]) for cell in cells(notebook) if cell["cell_type"] == "code"]

@@ -124,6 +124,7 @@ def test_a_member_that_missed_the_end_of_a_refresh_adopts_it_and_answers_again(
     world.run(*refresh)
 
 
+@pytest.mark.long
 def test_a_member_that_moved_is_reached_where_operators_say(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
