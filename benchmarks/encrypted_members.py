@@ -98,7 +98,7 @@ class Members:
             with CommitteeFolderWriter(folder) as writer:
                 coordinator = Coordinator(OWNER, proposal, writer)
                 async with Coordinating(OWNER, seats, ca=str(self.certificate)) as carrying:
-                    writer.finish(await carrying.create(coordinator))
+                    await carrying.create(coordinator, writer.finish)
 
         asyncio.run(made())
         return folder, time.perf_counter() - started
