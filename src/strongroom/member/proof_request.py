@@ -14,13 +14,12 @@ And what the member answers:
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from typing import Annotated, Final
 
 import msgspec
 
-from strongroom.canonical import canonical_json, digest
+from strongroom.canonical import digest
 from strongroom.errors import CommitteeError, ServerError
 from strongroom.keys.query import SignedQuery
 from strongroom.keys.share_proofs import (
@@ -29,6 +28,7 @@ from strongroom.keys.share_proofs import (
     SignedDemand,
     no_proof,
 )
+from strongroom.member.headed import LENGTH_BYTES, read_headed, write_headed
 from strongroom.member.share_request import MAXIMUM_PARTIAL_BYTES
 
 PURPOSE: Final = "proof-request"
@@ -37,11 +37,10 @@ PURPOSE: Final = "proof-request"
 ANSWER: Final = "share-proof"
 """Of the answer."""
 
-_LENGTH: Final = struct.Struct("<I")
 _MAXIMUM_HEAD_BYTES: Final = 32 * 2**10
 
-MAXIMUM_ANSWER_BYTES: Final = _LENGTH.size + _MAXIMUM_HEAD_BYTES + MAXIMUM_SHOWN_BYTES
-MAXIMUM_REQUEST_BYTES: Final = _LENGTH.size + _MAXIMUM_HEAD_BYTES + MAXIMUM_PARTIAL_BYTES
+MAXIMUM_ANSWER_BYTES: Final = LENGTH_BYTES + _MAXIMUM_HEAD_BYTES + MAXIMUM_SHOWN_BYTES
+MAXIMUM_REQUEST_BYTES: Final = LENGTH_BYTES + _MAXIMUM_HEAD_BYTES + MAXIMUM_PARTIAL_BYTES
 
 
 class _Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,8 +66,7 @@ class ProofRequest:
 
 def encode_proof_request(query: SignedQuery, demand: SignedDemand, partial: bytes) -> bytes:
     """The body of a request for a proof."""
-    head = canonical_json(_Head(query, demand, len(partial)))
-    return b"".join((_LENGTH.pack(len(head)), head, partial))
+    return write_headed(_Head(query, demand, len(partial)), partial)
 
 
 def decode_proof_request(body: bytes | memoryview) -> ProofRequest:
@@ -78,18 +76,7 @@ def decode_proof_request(body: bytes | memoryview) -> ProofRequest:
         ServerError: SR-REQUEST-FORMAT (400).
         CommitteeError: SR-MEMBER-QUERY if the demand is of another query or another result.
     """
-    view = memoryview(body).cast("B")
-    if len(view) < _LENGTH.size:
-        raise _malformed("it is cut off")
-    (length,) = _LENGTH.unpack_from(view)
-    end = _LENGTH.size + length
-    if length > _MAXIMUM_HEAD_BYTES or end > len(view):
-        raise _malformed("its head is too long")
-    try:
-        head = msgspec.json.decode(view[_LENGTH.size : end], type=_Head)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise _malformed(ascii(str(error))[1:-1][:200]) from error
-    partial = view[end:]
+    head, partial = read_headed(body, _Head, _MAXIMUM_HEAD_BYTES, _malformed)
     if len(partial) != head.partial_bytes:
         raise _malformed("its parts do not have the lengths that it says")
     demand = head.demand.demand
@@ -102,8 +89,7 @@ def decode_proof_request(body: bytes | memoryview) -> ProofRequest:
 
 def encode_proof_answer(sealed: SealedProof, shown: bytes) -> bytes:
     """The body of an answer."""
-    head = canonical_json(sealed)
-    return b"".join((_LENGTH.pack(len(head)), head, shown))
+    return write_headed(sealed, shown)
 
 
 def decode_proof_answer(body: bytes | memoryview, name: str) -> tuple[SealedProof, bytes]:
@@ -118,18 +104,12 @@ def decode_proof_answer(body: bytes | memoryview, name: str) -> tuple[SealedProo
     Raises:
         CommitteeError: SR-MEMBER-SHARE, with the member's name.
     """
-    view = memoryview(body).cast("B")
-    if len(view) < _LENGTH.size:
-        raise no_proof(name, "it is cut off")
-    (length,) = _LENGTH.unpack_from(view)
-    end = _LENGTH.size + length
-    if length > _MAXIMUM_HEAD_BYTES or end > len(view):
-        raise no_proof(name, "its head is too long")
-    try:
-        sealed = msgspec.json.decode(view[_LENGTH.size : end], type=SealedProof)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise no_proof(name, "its head can't be read") from error
-    shown = bytes(view[end:])
+
+    def none(what: str) -> CommitteeError:
+        return no_proof(name, what)
+
+    sealed, rest = read_headed(body, SealedProof, _MAXIMUM_HEAD_BYTES, none)
+    shown = bytes(rest)
     if digest(shown) != sealed.shown:
         raise no_proof(name, "what it shows is not what was signed")
     return sealed, shown

@@ -11,15 +11,15 @@ could leave those queries unanswered, and say that the member is down.
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from typing import Annotated, Final
 
 import msgspec
 
-from strongroom.canonical import Digest, canonical_json, digest
+from strongroom.canonical import Digest, digest
 from strongroom.errors import CommitteeError, ServerError
 from strongroom.keys.query import SignedQuery
+from strongroom.member.headed import LENGTH_BYTES, read_headed, write_headed
 
 PURPOSE: Final = "share-request"
 """Of the message on the channel."""
@@ -30,11 +30,10 @@ ANSWER: Final = "share"
 MAXIMUM_PARTIAL_BYTES: Final = 64 * 2**20
 MAXIMUM_INPUT_BYTES: Final = 64 * 2**20
 
-_LENGTH: Final = struct.Struct("<I")
 _MAXIMUM_HEAD_BYTES: Final = 16 * 2**10
 
 MAXIMUM_REQUEST_BYTES: Final = (
-    _LENGTH.size + _MAXIMUM_HEAD_BYTES + MAXIMUM_PARTIAL_BYTES + MAXIMUM_INPUT_BYTES
+    LENGTH_BYTES + _MAXIMUM_HEAD_BYTES + MAXIMUM_PARTIAL_BYTES + MAXIMUM_INPUT_BYTES
 )
 
 
@@ -64,8 +63,8 @@ class ShareRequest:
 
 def encode_share_request(query: SignedQuery, partial: bytes, input_bytes: bytes) -> bytes:
     """The body of a request for a share."""
-    head = canonical_json(_Head(query, digest(partial), len(partial), len(input_bytes)))
-    return b"".join((_LENGTH.pack(len(head)), head, partial, input_bytes))
+    head = _Head(query, digest(partial), len(partial), len(input_bytes))
+    return write_headed(head, partial, input_bytes)
 
 
 def decode_share_request(body: bytes | memoryview) -> ShareRequest:
@@ -75,20 +74,10 @@ def decode_share_request(body: bytes | memoryview) -> ShareRequest:
         ServerError: SR-REQUEST-FORMAT (400).
         CommitteeError: SR-MEMBER-QUERY if result or input is not what its digest says.
     """
-    view = memoryview(body).cast("B")
-    if len(view) < _LENGTH.size:
-        raise _malformed("it is cut off")
-    (length,) = _LENGTH.unpack_from(view)
-    end = _LENGTH.size + length
-    if length > _MAXIMUM_HEAD_BYTES or end > len(view):
-        raise _malformed("its head is too long")
-    try:
-        head = msgspec.json.decode(view[_LENGTH.size : end], type=_Head)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise _malformed(ascii(str(error))[1:-1][:200]) from error
-    if len(view) != end + head.partial_bytes + head.input_bytes:
+    head, rest = read_headed(body, _Head, _MAXIMUM_HEAD_BYTES, _malformed)
+    if len(rest) != head.partial_bytes + head.input_bytes:
         raise _malformed("its parts do not have the lengths that it says")
-    partial, input_bytes = view[end : end + head.partial_bytes], view[end + head.partial_bytes :]
+    partial, input_bytes = rest[: head.partial_bytes], rest[head.partial_bytes :]
     if digest(partial) != head.result:
         raise _another("the result is not the one whose digest is named")
     if input_bytes and digest(input_bytes) != head.query.query.input:
